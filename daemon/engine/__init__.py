@@ -1,0 +1,1 @@
+"""Durable runs. The only room that knows DBOS."""

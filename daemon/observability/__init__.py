@@ -1,0 +1,1 @@
+"""Logs, event names, metrics and what the service manager is told."""

@@ -1,0 +1,1 @@
+"""Scripts that run as one-shot processes of their own: what they load and break ends with them."""

@@ -1,0 +1,190 @@
+"""Decode a file from end to end, count what comes out, and hash it: the only proof that it plays."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from daemon.sdk import BlockedError, Context, PermanentError
+from handlers.music import ffmpeg, hearing
+from handlers.music.model import Audio, Tool
+
+SHORTFALL = 0.02
+"""A decode may fall short of what the container claims by this share (and one second): encoders round, and
+an MP3's length is often an estimate. More is a truncated file."""
+
+_TIME = re.compile(r"^out_time_us=(\d+)$", re.M)
+_HASH = re.compile(r"^murmur3=([0-9a-f]{32})$", re.M)
+_MD5 = re.compile(r"^MD5=([0-9a-f]{32})$", re.M)
+
+
+MONO = f"aresample={hearing.RATE},aformat=channel_layouts=mono"
+"""What tempo and key are heard in; costs 0.1 CPU-s for four minutes."""
+METER = "ebur128=framelog=quiet:peak=sample"
+"""Costs 0.3 CPU-s for four minutes; the true peak would cost 1.1 (research/music.md §5.8)."""
+_LOUDNESS = re.compile(r"^    I: +(-?\d+(?:\.\d+)?) LUFS$", re.M)
+_PEAK = re.compile(r"^    Peak: +(-?\d+(?:\.\d+)?) dBFS$", re.M)
+SILENCE_LUFS = -69.0
+"""What EBU R128 gives for nothing at all is −70."""
+
+
+def patience(seconds: float | None) -> float:
+    """How long one pass over a track of ``seconds`` may take, s; measured: a 240 s track takes under 1 s."""
+    return 60.0 + 0.5 * (seconds or 3600.0)
+
+
+def wide(audio: Audio) -> bool:
+    """Whether 16 bits would lose something: a lossless source of more than 16 bits."""
+    return not audio.lossy and audio.sample_format.rstrip("p") not in ("u8", "s16")
+
+
+def measure(ctx: Context, tool: Tool, path: str, loud: bool = False, mono: Path | None = None) -> Audio:
+    """Probe and full decode; with ``loud`` the loudness is taken from the same decode, and ``mono`` gets a
+    mono rendering of its first ``hearing.LONGEST_S`` for the analysis of tempo and key.
+
+    Raises PermanentError when it is no audio, or damaged.
+    """
+    found = ffmpeg.probe(ctx, tool, path)
+    return _decoded(ctx, tool, path, found, wide(found), loud and "ebur128" in tool.filters, mono)
+
+
+def measure_own(ctx: Context, tool: Tool, path: str, deep: bool) -> Audio:
+    """The same for a file that we made, in one call: its depth is known, its tags are read elsewhere."""
+    return _decoded(ctx, tool, path, None, deep)
+
+
+def _decoded(
+    ctx: Context,
+    tool: Tool,
+    path: str,
+    found: Audio | None,
+    deep: bool,
+    loud: bool = False,
+    mono: Path | None = None,
+) -> Audio:
+    """What the decode of the whole file gave. ``found`` None: the container's words come from the same call.
+
+    Raises PermanentError when decoding fails, gives nothing, or stops well before the claimed end.
+    """
+    sample = "pcm_s32le" if deep else "pcm_s16le"
+    command = ffmpeg.argv(
+        tool,
+        path,
+        *_feed(loud, mono),
+        "-vn",
+        "-c:a",
+        sample,
+        "-f",
+        "hash",
+        "-hash",
+        "murmur3",
+        "-progress",
+        "pipe:1",
+        "-stats_period",
+        "5",
+        "pipe:1",
+        level="level+info" if loud else "error" if found else "info",
+    )
+    result = ffmpeg.run(ctx, command, timeout=patience(found.claimed_s if found else None))
+    times, digest = _TIME.findall(result.stdout), _HASH.search(result.stdout)
+    if mono is not None and ffmpeg.full_disk(result):
+        mono.unlink(missing_ok=True)
+        raise BlockedError("no space left while measuring", hint="free space on the work folder's disk")
+    if result.returncode != 0:
+        raise PermanentError(f"the audio is damaged: {ffmpeg.complaint(result)}", hint="use another source")
+    if not times or digest is None or int(times[-1]) == 0:
+        raise PermanentError("not audio: the stream holds no samples", hint="use another source")
+    seconds = int(times[-1]) / 1e6
+    lines = result.stderr.splitlines() if found else []
+    warnings = tuple(line.strip()[:160] for line in lines if not loud or "[error]" in line)[:3]
+    loudness, peak = _metered(result.stderr) if loud else (None, None)
+    found = found or ffmpeg.said_of(result.stderr, {})
+    if found is None:
+        raise PermanentError("not audio: ffmpeg names no audio stream", hint="use another source")
+    short = (found.claimed_s or 0.0) - seconds
+    if found.claimed_s and short > max(1.0, SHORTFALL * found.claimed_s):
+        raise PermanentError(
+            f"the audio is damaged: {seconds:.2f} s can be decoded of {found.claimed_s:.2f} s",
+            hint="the download or the source is truncated; use another source",
+        )
+    return replace(
+        found,
+        seconds=seconds,
+        samples=round(seconds * found.rate),
+        pcm=digest.group(1),
+        loudness=loudness,
+        peak=peak,
+        packets=packets(ctx, tool, path, found) if found.codec == "aac" else "",
+        warnings=warnings,
+        cpu_s=result.cpu_s,
+    )
+
+
+def _feed(loud: bool, mono: Path | None) -> list[str]:
+    """Filters of the one decode: the samples, beside them the meter and the mono rendering.
+
+    The meter has a branch of its own: some versions of it convert what passes through.
+    """
+    chain = f"asetnsamples=n={ffmpeg.PACKET_SAMPLES}:p=0"
+    if not loud and mono is None:
+        return ["-map", "0:a:0", "-af", chain]
+    branches = ["[pcm]", *(["[m]"] if loud else []), *(["[one]"] if mono else [])]
+    graph = f"[0:a:0]{chain},asplit={len(branches)}{''.join(branches)}"
+    if loud:
+        graph += f";[m]{METER},anullsink"
+    if mono is None:
+        return ["-filter_complex", graph, "-map", "[pcm]"]
+    graph += f";[one]{MONO}[small]"
+    small = ["-map", "[small]", "-t", f"{hearing.LONGEST_S:.0f}", "-c:a", "pcm_s16le", "-f", "s16le"]
+    return ["-filter_complex", graph, *small, f"file:{mono}", "-map", "[pcm]"]
+
+
+def _metered(text: str) -> tuple[float | None, float | None]:
+    """Integrated loudness and sample peak of ffmpeg's summary; None for silence and what is too short."""
+    loudness, peak = _LOUDNESS.findall(text), _PEAK.findall(text)
+    if not loudness or not peak or float(loudness[-1]) < SILENCE_LUFS:
+        return None, None
+    return float(loudness[-1]), float(peak[-1])
+
+
+def packets(ctx: Context, tool: Tool, path: str, audio: Audio) -> str:
+    """Hash of the AAC packets as they stand in an MP4: equal hashes mean that nothing was encoded again."""
+    framed = [] if audio.container.startswith(("mov", "matroska")) else ["-bsf:a", "aac_adtstoasc"]
+    command = ffmpeg.argv(
+        tool, path, "-map", "0:a:0", "-vn", "-c", "copy", *framed, "-f", "hash", "-hash", "md5", "pipe:1"
+    )
+    result = ffmpeg.run(ctx, command, timeout=patience(audio.claimed_s))
+    digest = _MD5.search(result.stdout)
+    if not result.ok or digest is None:
+        raise PermanentError(f"the audio is damaged: {ffmpeg.complaint(result)}", hint="use another source")
+    return digest.group(1)
+
+
+def wav_format_tag(path: Path) -> int | None:
+    """The format tag of a WAV's ``fmt`` chunk; 1 = plain PCM, None = no such chunk.
+
+    0xFFFE (extensible) is refused by some players in hardware (research/music.md §2.2).
+    """
+    with path.open("rb") as file:
+        if file.read(12)[8:12] != b"WAVE":
+            return None
+        while len(head := file.read(8)) == 8:
+            size = int.from_bytes(head[4:], "little")
+            if head[:4] == b"fmt ":
+                return int.from_bytes(file.read(2), "little")
+            file.seek(size + (size & 1), 1)
+    return None
+
+
+def make_plain_wav(path: Path) -> None:
+    """Set the format tag of a 24- or 32-bit integer WAV to plain PCM, in place; the samples are the same."""
+    with path.open("r+b") as file:
+        file.seek(12)
+        while len(head := file.read(8)) == 8:
+            size = int.from_bytes(head[4:], "little")
+            if head[:4] == b"fmt ":
+                file.write((1).to_bytes(2, "little"))
+                return
+            file.seek(size + (size & 1), 1)
+    raise BlockedError("ffmpeg wrote a WAV without a format chunk", hint="use another ffmpeg")

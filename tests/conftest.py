@@ -1,0 +1,54 @@
+"""For every test: logging as it was before (a command run inside a test sets it up on a stream that pytest
+closes afterwards), and a real PostgreSQL of the tests' own for those that ask for one."""
+
+import logging
+import os
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, settings
+
+from tests.postgres import NoPostgres, server
+
+# The suite says the same on every machine and at every load: drawn examples come from the test itself, and
+# slowness alone is no failure. HANDOFFD_EXPLORE=1 draws new ones.
+settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize=not os.environ.get("HANDOFFD_EXPLORE"),
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("steady")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    loggers = [
+        logging.getLogger(),
+        *(v for v in logging.root.manager.loggerDict.values() if isinstance(v, logging.Logger)),
+    ]
+    before = {one: (list(one.handlers), one.level, one.propagate) for one in loggers}
+    configured = structlog.get_config() if structlog.is_configured() else None
+    yield
+    for one in [logging.getLogger(), *logging.root.manager.loggerDict.values()]:
+        if isinstance(one, logging.Logger):
+            one.handlers[:], level, one.propagate = before.get(one, ([], logging.NOTSET, True))
+            one.setLevel(level)
+    structlog.reset_defaults()
+    if configured is not None:
+        structlog.configure(**configured)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """SQLAlchemy URL of an empty server on loopback (tests/postgres.py); skipped where there is none to
+    start, except that HANDOFFD_REQUIRE_POSTGRES=1 makes that a failure."""
+    try:
+        with server() as url:
+            yield url
+    except NoPostgres as none:
+        if os.environ.get("HANDOFFD_REQUIRE_POSTGRES") == "1":
+            pytest.fail(f"PostgreSQL is required here: {none}")
+        pytest.skip(str(none))
