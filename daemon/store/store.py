@@ -19,12 +19,19 @@ class Store(Attempts, Judgements, Diary):
     def prune(self, before: float) -> list[str]:
         """Forget attempts that ended before ``before`` (epoch s), with all that belongs to them, and events,
         decisions, marks and slots of that age. Of the newest attempt of each task the bare row stays: it
-        carries the generation. Returns the ids of runs whose workflows are of no use any more."""
+        carries the generation. So does each schedule's newest slot: what comes after it is due. Returns the
+        ids of runs whose workflows are of no use any more."""
         r = t.runs.alias("r")
         newest = (
             sa.select(sa.func.max(t.runs.c.generation)).where(t.runs.c.task == r.c.task).scalar_subquery()
         )
         query = sa.select(r.c.run).where(r.c.ended < before, r.c.generation < newest)
+        slot = t.occurrences.alias("slot")
+        last = (
+            sa.select(sa.func.max(slot.c.slot))
+            .where(slot.c.schedule == t.occurrences.c.schedule)
+            .scalar_subquery()
+        )
         with self._write() as c:
             old = [row.run for row in c.execute(query)]
             detailed = sa.select(t.steps.c.run).where(t.steps.c.run == r.c.run).exists()
@@ -41,6 +48,7 @@ class Store(Attempts, Judgements, Diary):
             c.execute(sa.delete(t.decisions).where(t.decisions.c.at < before))
             c.execute(sa.delete(t.events).where(t.events.c.at < before))
             c.execute(sa.delete(t.marks).where(t.marks.c.ended < before))
-            c.execute(sa.delete(t.occurrences).where(t.occurrences.c.at < before))
+            aged = (t.occurrences.c.at < before, t.occurrences.c.slot < last)
+            c.execute(sa.delete(t.occurrences).where(*aged))
             c.execute(sa.delete(t.stretches).where(t.stretches.c.began < before))
         return gone

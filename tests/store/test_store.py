@@ -228,6 +228,15 @@ def test_retention_leaves_the_bare_row_of_the_newest_attempt(store: Store) -> No
     assert store.prune(100.0) == [], "nothing is done twice"
 
 
+def test_retention_keeps_the_last_slot_of_each_schedule(store: Store, clock: Clock) -> None:
+    """Forgotten after a long sleep, a schedule would be taken for a new one and catch nothing up."""
+    for schedule, slot in (("nightly", 1.0), ("nightly", 2.0), ("hourly", 3.0)):
+        store.claim_slot(schedule, slot)
+        store.close_slot(schedule, slot, "ran", task=TASK)
+    store.prune(clock() + 1.0)
+    assert [(o.schedule, o.slot) for o in store.occurrences()] == [("hourly", 3.0), ("nightly", 2.0)]
+
+
 def test_the_store_id_outlives_the_process(tmp_path: Path, clock: Clock) -> None:
     for new in ("first", "second"):
         engine = open_engine(f"sqlite:///{tmp_path / 's.db'}")
