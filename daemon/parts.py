@@ -326,13 +326,15 @@ class Parts(ABC):
         self.clock.every(MEMORY_S, "memory", give_back_memory)
 
     def _watch(self) -> None:
-        """Look at the pages of what runs here; on a board with a limit, with at most a quarter of it."""
+        """Look at the pages of what runs here, on a board with a limit with at most a quarter of it; and let
+        the engine fall into step with the work."""
         running = len(self.runner.working())
         limit = self.board.transport.budget.limit * WATCH_SHARE
         least = 0.0 if self.loaded.local else running * 60.0 / max(limit, 1.0)
         if running and time.monotonic() - self._watched >= least:
             self._watched = time.monotonic()
             self.tick.watch()
+        self.engine.pace()
 
     def policy(self) -> Policy:
         """What a tick needs of the settings, as they are now."""

@@ -314,13 +314,16 @@ class Context(Protocol):
         keep: int = 65536,
         max_file: int | None = None,
         max_memory: int | None = None,
+        one_core: bool = False,
     ) -> ChildResult:
         """Run a program in its own process group, with limits, and wait for it. Inside a step.
 
         ``timeout`` and ``silence`` (neither output nor CPU time) in seconds; the group is killed when one is
         over, when the run is cancelled, and when the daemon dies (Linux). The environment is a short
         allow-list plus ``env``. ``on_line`` gets each line of stdout. ``max_file`` and ``max_memory`` in
-        bytes are set as resource limits. Does not raise on failure: look at the result.
+        bytes are set as resource limits. ``one_core`` keeps it on one core (Linux), for a program of threads
+        that hand small pieces to each other: less CPU time in all, and a track or two run side by side on
+        cores of their own. Does not raise on failure: look at the result.
         """
 
     def history(

@@ -279,6 +279,7 @@ class DirectContext:
         keep: int = 65536,
         max_file: int | None = None,
         max_memory: int | None = None,
+        one_core: bool = False,
     ) -> ChildResult:
         return run_child(
             argv,
@@ -291,6 +292,7 @@ class DirectContext:
             keep=keep,
             max_file=max_file,
             max_memory=max_memory,
+            one_core=one_core,
             cancelled=lambda: self.cancelled,
         )
 

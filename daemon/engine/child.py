@@ -30,6 +30,9 @@ GRACE_S = 2.0
 _LIVE: set[int] = set()
 """Process groups under way; only whole operations on it, which CPython makes one at a time."""
 
+_BOUND: set[int] = set()
+"""Those of them that keep to one core."""
+
 _LAUNCH = str(Path(__file__).with_name("launch.py"))
 
 
@@ -45,6 +48,7 @@ def run_child(
     keep: int = 65536,
     max_file: int | None = None,
     max_memory: int | None = None,
+    one_core: bool = False,
     cancelled: Callable[[], bool] = lambda: False,
     signs: Signs | None = None,
 ) -> ChildResult:
@@ -52,6 +56,7 @@ def run_child(
     its output."""
     own = tuple(str(a) for a in argv)
     limits = (str(number or 0) for number in (os.getpid(), max_file, max_memory))
+    cores = ",".join(str(core) for core in _free_cores()) if one_core else ""
     environment = {k: os.environ[k] for k in PASSED_ON if k in os.environ}
     environment |= {"HOME": str(cwd or Path.cwd()), **(env or {})}
     began = time.monotonic()
@@ -59,7 +64,7 @@ def run_child(
         fed.write(stdin)
         fed.seek(0)
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", _LAUNCH, *limits, *own],
+            [sys.executable, "-I", "-S", _LAUNCH, *limits, cores, *own],
             stdin=fed,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -69,6 +74,8 @@ def run_child(
         )
     watch = _Watch(process, keep, on_line, signs)
     _LIVE.add(process.pid)
+    if one_core:
+        _BOUND.add(process.pid)
     try:
         with signs.child(process.pid) if signs is not None else nullcontext():
             ended = watch.until(began + timeout, silence, cancelled)
@@ -78,6 +85,7 @@ def run_child(
         raise
     finally:
         _LIVE.discard(process.pid)
+        _BOUND.discard(process.pid)
         watch.close()
     return ChildResult(
         argv=own,
@@ -89,6 +97,20 @@ def run_child(
         cpu_s=watch.cpu_s,
         why=watch.why,
     )
+
+
+def _free_cores() -> list[int]:
+    """The cores that a bound child may choose from: those that no other one keeps to, else all. Empty = this
+    system binds nothing."""
+    if not hasattr(os, "sched_getaffinity"):
+        return []
+    taken: set[int] = set()
+    for pid in list(_BOUND):
+        with suppress(OSError):  # it has just ended
+            kept = os.sched_getaffinity(pid)
+            taken |= kept if len(kept) == 1 else set()
+    ours = os.sched_getaffinity(0)
+    return sorted(ours - taken or ours)
 
 
 def kill_children() -> int:

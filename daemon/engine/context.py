@@ -318,6 +318,7 @@ class RunContext:
         keep: int = 65536,
         max_file: int | None = None,
         max_memory: int | None = None,
+        one_core: bool = False,
     ) -> ChildResult:
         self.check()
         left = max(1.0, self._control.deadline - self._means.monotonic())
@@ -332,6 +333,7 @@ class RunContext:
             keep=keep,
             max_file=max_file,
             max_memory=max_memory,
+            one_core=one_core,
             cancelled=lambda: self.cancelled or self._means.draining.is_set(),
             signs=self._control.signs,
         )

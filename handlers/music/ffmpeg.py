@@ -147,7 +147,7 @@ def argv(tool: Tool, path: str, *rest: str, level: str = "error", formats: str =
 
 def run(ctx: Context, command: Sequence[str], *, timeout: float, max_file: int | None = None) -> ChildResult:
     """Run one ffmpeg in a child with limits. Raises TransientError when it was stopped or killed."""
-    result = ctx.child(list(command), timeout=timeout, max_file=max_file, max_memory=MEMORY)
+    result = ctx.child(list(command), timeout=timeout, max_file=max_file, max_memory=MEMORY, one_core=True)
     if result.ended != "exit":
         raise TransientError(f"ffmpeg was stopped: {result.ended} after {result.wall_s:.0f} s")
     if result.returncode < 0:

@@ -62,7 +62,7 @@ def _by_fpcalc(ctx: Context, fpcalc: str, path: str) -> list[int] | None:
     """The same by fpcalc. Its exit code says nothing: 1.5 ends with 3 on every WAV of under two minutes
     (research/music.md §4.5)."""
     command = [fpcalc, "-raw", "-plain", "-length", "120", str(Path(path).resolve())]
-    result = ctx.child(command, timeout=120.0, max_memory=ffmpeg.MEMORY)
+    result = ctx.child(command, timeout=120.0, max_memory=ffmpeg.MEMORY, one_core=True)
     words = [w for w in result.stdout.strip().split(",") if w.isdecimal()]
     return [int(w) for w in words] if len(words) >= SHORTEST else None
 

@@ -5,8 +5,11 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+
+import pytest
 
 from daemon.engine.child import run_child
 from daemon.engine.signs import from_ps, group_cpu
@@ -135,6 +138,29 @@ def test_a_background_process_does_not_hold_the_result() -> None:
     code = "import subprocess,sys; subprocess.Popen([sys.executable,'-c','import time; time.sleep(60)'])"
     result = run_child([PY, "-c", code], timeout=20)
     assert result.ok and result.wall_s < 5
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system binds nothing to a core")
+def test_two_that_keep_to_one_core_have_each_their_own() -> None:
+    code = "import os,time; print(sorted(os.sched_getaffinity(0)), os.sched_getscheduler(0)); time.sleep(1.5)"
+    said: dict[int, str] = {}
+
+    def keep(number: int) -> None:
+        said[number] = run_child([PY, "-c", code], timeout=20, one_core=True).stdout
+
+    threads = [threading.Thread(target=keep, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.5)
+    for thread in threads:
+        thread.join()
+    all_of_ours = sorted(os.sched_getaffinity(0))
+    cores = [re.fullmatch(r"\[(\d+)\] (\d+)\n", text) for text in said.values()]
+    assert len(cores) == 2 and all(cores), said
+    assert {int(found[2]) for found in cores if found} == {os.SCHED_BATCH}
+    assert len({found[1] for found in cores if found}) == min(2, len(all_of_ours))
+    free = run_child([PY, "-c", "import os; print(sorted(os.sched_getaffinity(0)))"], timeout=20)
+    assert free.stdout == f"{all_of_ours}\n"
 
 
 def test_it_dies_with_us(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from daemon.core.ids import arrival_of, arrival_workflow
 from daemon.core.ports import Bundle, Rendered
 from daemon.core.status import RunState, Status
 from daemon.core.task import Draft, Task
+from daemon.engine import durable
 from daemon.engine.conclusion import Engineering
 from daemon.engine.context import Means
 from daemon.engine.durable import Engine
@@ -934,3 +935,19 @@ def test_retention_takes_the_workflows_of_arrivals_too(rig: Rig) -> None:
     rig.engine.forget(rig.store.prune(time.time() + 1.0))
     assert rig.engine.state(run) == rig.engine.state(named) == ""
     assert rig.store.run(run) is not None and rig.store.steps(run) == []
+
+
+def test_the_engine_looks_often_while_there_is_work_and_seldom_when_there_is_none(rig: Rig) -> None:
+    """A look costs CPU time, waiting for one costs the task's; an idle daemon pays neither."""
+    engine = rig.engine
+    engine._poll = 5.0
+    engine.pace()
+    assert engine._waiting.polling_interval_sec == durable.HURRY_S, "it has only just been started"
+    engine._submitted -= durable.REST_AFTER_S + 1.0
+    engine.pace()
+    assert engine._waiting.polling_interval_sec == 5.0
+    task = rig.add()
+    rig.tick.run()
+    engine.pace()
+    assert engine._waiting.polling_interval_sec == durable.HURRY_S
+    rig.ends_as(task, Status.COMPLETED)
