@@ -296,13 +296,13 @@ def rows() -> list[Row]:
     rate_limit.WINDOW_MS = int(WINDOW_S * 1000)
     budget.WINDOW_S = CLIENT_WINDOW_S
     found: dict[int, Measured] = {}
-    with postgres_server() as postgres, tempfile.TemporaryDirectory(prefix="handoffd-bench-") as made:
+    with postgres_server() as server, tempfile.TemporaryDirectory(prefix="handoffd-bench-") as made:
         for name in ("bare", "idle", *(str(n) for n in FLEETS)):
             (Path(made) / name).mkdir()
         bare = bare_loop(Path(made) / "bare")
         for count in FLEETS:
-            found[count] = fleet(Path(made) / str(count), postgres, count)
-        resting = idle(Path(made) / "idle", postgres, 2)
+            found[count] = fleet(Path(made) / str(count), server.url, count)
+        resting = idle(Path(made) / "idle", server.url, 2)
     return _table(found, bare, resting)
 
 

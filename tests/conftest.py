@@ -46,8 +46,8 @@ def postgres() -> Iterator[str]:
     """SQLAlchemy URL of an empty server on loopback (tests/postgres.py); skipped where there is none to
     start, except that HANDOFFD_REQUIRE_POSTGRES=1 makes that a failure."""
     try:
-        with server() as url:
-            yield url
+        with server() as own:
+            yield own.url
     except NoPostgres as none:
         if os.environ.get("HANDOFFD_REQUIRE_POSTGRES") == "1":
             pytest.fail(f"PostgreSQL is required here: {none}")

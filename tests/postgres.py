@@ -43,10 +43,44 @@ def of_wheel() -> Path | None:
     return place if all((place / name).exists() for name in PROGRAMS) else None
 
 
+class Server:
+    """A server that can be stopped and started again; ``url`` is SQLAlchemy's."""
+
+    def __init__(self, binaries: Path, folder: Path, quiet: dict[str, Any]) -> None:
+        self._binaries = binaries
+        self._folder = folder
+        self._quiet = quiet
+        self._port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"postgresql+psycopg://handoffd@127.0.0.1:{self._port}/postgres"
+
+    def start(self) -> None:
+        """Returns when it answers. Raises RuntimeError with the server's log when it does not."""
+        place = ["-D", self._folder / "data", "-k", self._folder]
+        argv = [self._binaries / "postgres", *place, "-p", str(self._port), "-h", "127.0.0.1", "-F"]
+        log = self._folder / "log"
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(argv, **{**self._quiet, "stdout": out, "stderr": out})
+        _wait_ready(self._binaries, self._port, log)
+
+    def stop(self) -> None:
+        """At once, as when its machine fails. Raises RuntimeError when it had ended by itself."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        alone = process.poll() is not None
+        argv = [self._binaries / "pg_ctl", "-D", self._folder / "data", "-m", "immediate", "stop"]
+        subprocess.run(argv, check=False, **self._quiet)
+        process.wait(20)
+        if alone:
+            log = (self._folder / "log").read_text()
+            raise RuntimeError(f"PostgreSQL ended by itself: {log[-2000:]}")
+
+
 @contextmanager
-def server(binaries: Path | None = None) -> Iterator[str]:
-    """SQLAlchemy URL of an empty server; gone at the end. Raises NoPostgres when the machine has none and the
-    wheel is not there, RuntimeError with the server's log when it does not start or ends by itself."""
+def server(binaries: Path | None = None) -> Iterator[Server]:
+    """An empty server; gone at the end. Raises NoPostgres when the machine has none and the wheel is not
+    there, RuntimeError with the server's log when it does not start or ends by itself."""
     binaries = binaries or of_machine() or of_wheel()
     if binaries is None:
         raise NoPostgres("neither the machine nor the wheel has PostgreSQL's programs")
@@ -58,22 +92,14 @@ def server(binaries: Path | None = None) -> Iterator[str]:
             quiet |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
             if binaries == of_wheel():
                 binaries = _copied(binaries, folder)
-        data, log = folder / "data", folder / "log"
-        init = [binaries / "initdb", "-D", data, "-U", "handoffd", "--auth=trust", "--no-sync", "-E", "UTF8"]
-        subprocess.run(init, check=True, **quiet)
-        port = _free_port()
-        start = [binaries / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", made, "-F"]
-        with log.open("wb") as out:
-            process = subprocess.Popen(start, **{**quiet, "stdout": out, "stderr": out})
+        init = ["-D", folder / "data", "-U", "handoffd", "--auth=trust", "--no-sync", "-E", "UTF8"]
+        subprocess.run([binaries / "initdb", *init], check=True, **quiet)
+        own = Server(binaries, folder, quiet)
+        own.start()
         try:
-            _wait_ready(binaries, port, log)
-            yield f"postgresql+psycopg://handoffd@127.0.0.1:{port}/postgres"
-            if process.poll() is not None:
-                raise RuntimeError(f"PostgreSQL ended by itself: {log.read_text()[-2000:]}")
+            yield own
         finally:
-            stop = [binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
-            subprocess.run(stop, check=False, **quiet)
-            process.wait(20)
+            own.stop()
 
 
 def _quiet(folder: str) -> dict[str, Any]:

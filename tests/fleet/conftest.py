@@ -27,6 +27,8 @@ from daemon.settings.load import load
 from daemon.settings.model import BoardSettings
 from daemon.store.hosts import Host, Hosts
 from daemon.testing import QuietLog
+from tests.postgres import NoPostgres, Server
+from tests.postgres import server as postgres_server
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "ntn_for_tests_only_0123456789"
@@ -209,16 +211,35 @@ def own_database(postgres: str) -> Iterator[str]:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture
-def fleet(tmp_path: Path, own_database: str) -> Iterator[Fleet]:
+@contextmanager
+def around(tmp_path: Path, postgres: str) -> Iterator[Fleet]:
+    """A fleet without a host yet, its board in ``tmp_path``, its store on ``postgres``."""
     with BoardServer(BoardConfig(db=tmp_path / "board.db", token=TOKEN)) as server:
         settings = BoardSettings(base_url=server.url)
         board = NotionBoard(settings, TOKEN, clock=time.time, stop=threading.Event(), log=QuietLog())
         database, _ = create_tasks_database(board.transport, DEFAULT_ROOT_PAGE)
         board.close()
-        made = Fleet(tmp_path, own_database, server, database)
+        made = Fleet(tmp_path, postgres, server, database)
         try:
             with made.desk():
                 yield made
         finally:
             made.stop()
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, own_database: str) -> Iterator[Fleet]:
+    with around(tmp_path, own_database) as made:
+        yield made
+
+
+@pytest.fixture
+def on_own_server(tmp_path: Path) -> Iterator[tuple[Fleet, Server]]:
+    """A fleet whose PostgreSQL a test may stop and start; ``postgres`` is everybody's."""
+    try:
+        with postgres_server() as server, around(tmp_path, server.url) as made:
+            yield made, server
+    except NoPostgres as none:
+        if os.environ.get("HANDOFFD_REQUIRE_POSTGRES") == "1":
+            pytest.fail(f"PostgreSQL is required here: {none}")
+        pytest.skip(str(none))
