@@ -235,9 +235,9 @@ class Service(Parts):
         passing = ("backoff", "capacity", "settle")
         waits = any(d.verdict is Call.DISPATCH or d.gate in passing for d in snapshot.decisions.values())
         # A run whose row is closed is told of a moment later: until then the last tick's word is too old.
-        working = self.runner.working()
-        active = [r for r in self.store.active_runs() if r.state is not RunState.WAITING]
-        if active or working:
+        if self.runner.working():
+            return False
+        if any(r.state is not RunState.WAITING for r in self.store.active_runs()):
             return False
         if waits:
             if self._due(snapshot):

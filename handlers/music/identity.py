@@ -100,9 +100,11 @@ _ANY_END = re.compile("|".join(f"(?:{pattern.pattern})" for pattern, _ in _ENDS)
 
 
 _ASCII_WORD = re.compile("[a-z0-9]+")
+KEPT = 512
+"""Names that are remembered taken apart: a lookup meets the same few often, the next track others."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=KEPT)
 def fold(text: str) -> str:
     """For comparison only: compatibility forms joined, case folded, Latin accents and punctuation gone.
 
@@ -147,7 +149,7 @@ class Name:
         return " ".join(sorted(self.versions))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=KEPT)
 def name_of(title: str) -> Name:
     """Core title, version markers and featured artists of a title as a platform spells it."""
     text = unicodedata.normalize("NFKC", title).strip()
