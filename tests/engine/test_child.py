@@ -141,26 +141,29 @@ def test_a_background_process_does_not_hold_the_result() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system binds nothing to a core")
-def test_two_that_keep_to_one_core_have_each_their_own() -> None:
-    code = "import os,time; print(sorted(os.sched_getaffinity(0)), os.sched_getscheduler(0)); time.sleep(1.5)"
-    said: dict[int, str] = {}
-
-    def keep(number: int) -> None:
-        said[number] = run_child([PY, "-c", code], timeout=20, one_core=True).stdout
-
-    threads = [threading.Thread(target=keep, args=(number,)) for number in range(2)]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.5)
+def test_two_that_keep_to_one_core_have_each_their_own(tmp_path: Path) -> None:
+    code = (
+        "import os,time,pathlib\n"
+        "print(*os.sched_getaffinity(0), os.sched_getscheduler(0) == os.SCHED_BATCH, flush=True)\n"
+        "while not pathlib.Path('go').exists(): time.sleep(0.02)"
+    )
+    said: list[str] = []
+    threads = []
+    for number in (1, 2):
+        options = {"timeout": 60, "cwd": tmp_path, "on_line": said.append, "one_core": True}
+        threads.append(threading.Thread(target=run_child, args=([PY, "-c", code],), kwargs=options))
+        threads[-1].start()
+        until = time.monotonic() + 60
+        while len(said) < number and time.monotonic() < until:
+            time.sleep(0.02)
+    (tmp_path / "go").touch()
     for thread in threads:
         thread.join()
-    all_of_ours = sorted(os.sched_getaffinity(0))
-    cores = [re.fullmatch(r"\[(\d+)\] (\d+)\n", text) for text in said.values()]
-    assert len(cores) == 2 and all(cores), said
-    assert {int(found[2]) for found in cores if found} == {os.SCHED_BATCH}
-    assert len({found[1] for found in cores if found}) == min(2, len(all_of_ours))
+    ours = sorted(os.sched_getaffinity(0))
+    assert len(said) == 2 and all(re.fullmatch(r"\d+ True", line) for line in said), said
+    assert len(set(said)) == min(2, len(ours)), said
     free = run_child([PY, "-c", "import os; print(sorted(os.sched_getaffinity(0)))"], timeout=20)
-    assert free.stdout == f"{all_of_ours}\n"
+    assert free.stdout == f"{ours}\n"
 
 
 def test_it_dies_with_us(tmp_path: Path) -> None:
