@@ -207,7 +207,7 @@ def run(pages: int, rounds: int, path: Path) -> dict[str, dict[str, float]]:
         out["who am I"] = {"p50": round(p50, 2), "p95": round(p95, 2)}
         for name, body in queries().items():
             url = f"/v1/data_sources/{source}/query"
-            http.post(url, json=body)
+            http.post(url, json=body)  # the first of a property's conditions makes the copies of its texts
             p50, p95 = measure(rounds, lambda _, url=url, body=body: http.post(url, json=body))
             out[name] = {"p50": round(p50, 2), "p95": round(p95, 2)}
         p50, p95 = measure(
@@ -221,16 +221,13 @@ def run(pages: int, rounds: int, path: Path) -> dict[str, dict[str, float]]:
         p50, p95 = measure(rounds * 5, lambda _: http.get(f"/v1/pages/{page}"))
         out["read page"] = {"p50": round(p50, 2), "p95": round(p95, 2)}
     out["memory after"] = {"MiB": round(rss_mib(), 1)}
+    out["file"] = {"MiB": round(path.stat().st_size / 1_048_576, 1)}
     return out
 
 
 PAGES = 100_000
-LIMITS_MS = {
-    "query: status, 4 sorts, 100 rows": 50.0,
-    "query: negative and contains, 2 sorts": None,  # it reads every row: there is no index for contains
-    "create page": 5.0,
-}
-"""What p95 is held to at that many pages; None = told, not promised (docs/board-conformance.md)."""
+LIMITS_MS = {**dict.fromkeys(queries(), 50.0), "create page": 5.0}
+"""What p95 is held to at that many pages (docs/board-conformance.md)."""
 MEMORY_GAIN_MIB = 40.0
 """What all the questions may add: the readers' page caches, which do not grow with the board."""
 
@@ -238,7 +235,7 @@ MEMORY_GAIN_MIB = 40.0
 def rows() -> list[dict[str, object]]:
     """The table of this room, at PAGES pages; the floor is the shortest request that the server answers."""
     with tempfile.TemporaryDirectory() as folder:
-        results = run(PAGES, 20, Path(folder) / "board.db")
+        results = run(PAGES, 40, Path(folder) / "board.db")
     least = results["who am I"]["p95"]
     out: list[dict[str, object]] = []
     for name, found in results.items():
@@ -247,7 +244,7 @@ def rows() -> list[dict[str, object]]:
         row: dict[str, object] = {"name": f"{name}, p95", "ours": found["p95"], "unit": "ms"}
         row |= {"floor": least, "floor_name": "an answer without a page: GET users/me"}
         limit = LIMITS_MS.get(name)
-        if limit is not None:
+        if limit:
             row |= {"limit": f"{limit:g} ms", "held": found["p95"] <= limit}
         out.append(row)
     gain = results["memory after"]["MiB"] - results["memory before"]["MiB"]
@@ -278,7 +275,7 @@ def main() -> int:
         json.dump(results, sys.stdout, indent=2)
         return 0
     for name, values in results.items():
-        print(f"{name:42}", "  ".join(f"{key} {value}" for key, value in values.items()))
+        print(f"{name:62}", "  ".join(f"{key} {value}" for key, value in values.items()))
     return 0
 
 

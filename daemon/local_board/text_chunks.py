@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import sqlite3
 import struct
+import sys
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -189,14 +191,17 @@ def _fitting(texts: str, packed: bytes, test: Test, *, crowded: bool) -> bytes |
     if crowded:
         return _compared(texts, test)
     out = bytearray(len(packed) // 4 - 1)
-    starts: tuple[int, ...] = ()
+    starts = array("I")
     before, behind = _AROUND[test.kind]
     looped, lead = 0, len(before)
     for needle in test.needles or ("",):
         wanted = before + needle + behind
         at = texts.find(wanted) if _MARK not in needle else -1
         while at >= 0:
-            starts = starts or struct.unpack(f"<{len(packed) // 4}I", packed)
+            if not starts:
+                starts.frombytes(packed)
+                if sys.byteorder == "big":
+                    starts.byteswap()
             looped += 1
             if looped > _LOOPED:
                 return _compared(texts, test)
