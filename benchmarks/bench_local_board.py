@@ -58,7 +58,11 @@ def page_body(source: str, number: int, rng: random.Random) -> dict[str, Any]:
             "Task Name": {"title": text(f"Task {number}")},
             "Status": {"status": {"name": rng.choice(STATUSES)}},
             "Priority": {"select": {"name": rng.choice(PRIORITIES)}},
-            "Description": {"rich_text": text("What has to be done, in a sentence or two. " * 3)},
+            "Description": {
+                "rich_text": text(
+                    "What has to be done, in a sentence or two. " * 3 + f"Ask for {number % 40:02d}."
+                )
+            },
             "Source Key": {"rich_text": text(f"key-{number}")},
             "Attempts": {"number": rng.randrange(5)},
             "Target Date": {"date": {"start": f"2026-{rng.randrange(1, 13):02d}-{rng.randrange(1, 29):02d}"}},
@@ -114,20 +118,65 @@ def queries() -> dict[str, dict[str, Any]]:
         {"timestamp": "created_time", "direction": "ascending"},
         {"property": "ID", "direction": "ascending"},
     ]
+    title, words, key = (
+        {"property": "Task Name", "title": {}},
+        {"property": "Description", "rich_text": {}},
+        {"property": "Source Key", "rich_text": {}},
+    )
+
+    def on(prop: dict[str, Any], operator: str, operand: Any) -> dict[str, Any]:
+        kind = "title" if "title" in prop else "rich_text"
+        return {**prop, kind: {operator: operand}}
+
+    by_text = {
+        "title contains 2 signs, 4 in 100 rows": on(title, "contains", "99"),
+        "title contains, 1 row": on(title, "contains", "sk 77777"),
+        "title contains, all rows": on(title, "contains", "TASK"),
+        "text contains, no row": on(words, "contains", "elsewhere"),
+        "text contains, 1 in 40 rows": on(words, "contains", "for 07"),
+        "text contains, 1 in 10 rows": on(words, "contains", "7."),
+        "text contains, all rows": on(words, "contains", "Sentence"),
+        "text does not contain, no row": on(words, "does_not_contain", "sentence"),
+        "text does not contain, nearly all rows": on(words, "does_not_contain", "for 07"),
+        "text starts with, no row": on(words, "starts_with", "who"),
+        "text starts with, all rows": on(words, "starts_with", "what"),
+        "key starts with, 1 in 10 rows": on(key, "starts_with", "key-9"),
+        "text ends with, no row": on(words, "ends_with", "40."),
+        "text ends with, 1 in 40 rows": on(words, "ends_with", "07."),
+        "text differs from, all rows": on(words, "does_not_equal", "something"),
+        "url is empty, all rows": {"property": "URL", "url": {"is_empty": True}},
+        "url is not empty, no row": {"property": "URL", "url": {"is_not_empty": True}},
+        "tags contain, 1 in 6 rows": {"property": "Tags", "multi_select": {"contains": "a"}},
+        "two texts, both": {"and": [on(words, "contains", "for 07"), on(title, "contains", "9")]},
+        "two texts, either": {"or": [on(words, "contains", "for 07"), on(title, "ends_with", "99")]},
+        "status and text": {"and": [ready, on(words, "contains", "for 07")]},
+    }
     return {
         "query: status, 4 sorts, 100 rows": {"filter": ready, "sorts": order},
         "query: negative and contains, 2 sorts": {
             "filter": {
                 "and": [
                     {"property": "Status", "status": {"does_not_equal": "Completed"}},
-                    {"property": "Task Name", "title": {"contains": "99"}},
+                    on(title, "contains", "99"),
                 ]
             },
             "sorts": order[:2],
         },
-        "query: one row by its key": {
-            "filter": {"property": "Source Key", "rich_text": {"equals": "key-77"}}
+        **{f"query: {name}, 4 sorts": {"filter": given, "sorts": order} for name, given in by_text.items()},
+        "query: title contains, in title order": {
+            "filter": on(title, "contains", "99"),
+            "sorts": [{"property": "Task Name", "direction": "ascending"}],
         },
+        "query: text contains, in title order": {
+            "filter": on(words, "contains", "for 07"),
+            "sorts": [{"property": "Task Name", "direction": "ascending"}],
+        },
+        "query: text contains, by time": {
+            "filter": on(words, "contains", "for 07"),
+            "sorts": [{"timestamp": "created_time", "direction": "ascending"}],
+        },
+        "query: text contains, unsorted": {"filter": on(words, "contains", "elsewhere")},
+        "query: one row by its key": {"filter": on(key, "equals", "key-77")},
         "query: all rows, natural title order": {
             "sorts": [{"property": "Task Name", "direction": "descending"}]
         },
@@ -158,7 +207,7 @@ def run(pages: int, rounds: int, path: Path) -> dict[str, dict[str, float]]:
         out["who am I"] = {"p50": round(p50, 2), "p95": round(p95, 2)}
         for name, body in queries().items():
             url = f"/v1/data_sources/{source}/query"
-            http.post(url, json=body)
+            http.post(url, json=body)  # the first of a property's conditions makes the copies of its texts
             p50, p95 = measure(rounds, lambda _, url=url, body=body: http.post(url, json=body))
             out[name] = {"p50": round(p50, 2), "p95": round(p95, 2)}
         p50, p95 = measure(
@@ -172,16 +221,13 @@ def run(pages: int, rounds: int, path: Path) -> dict[str, dict[str, float]]:
         p50, p95 = measure(rounds * 5, lambda _: http.get(f"/v1/pages/{page}"))
         out["read page"] = {"p50": round(p50, 2), "p95": round(p95, 2)}
     out["memory after"] = {"MiB": round(rss_mib(), 1)}
+    out["file"] = {"MiB": round(path.stat().st_size / 1_048_576, 1)}
     return out
 
 
 PAGES = 100_000
-LIMITS_MS = {
-    "query: status, 4 sorts, 100 rows": 50.0,
-    "query: negative and contains, 2 sorts": None,  # it reads every row: there is no index for contains
-    "create page": 5.0,
-}
-"""What p95 is held to at that many pages; None = told, not promised (docs/board-conformance.md)."""
+LIMITS_MS = {**dict.fromkeys(queries(), 50.0), "create page": 5.0}
+"""What p95 is held to at that many pages (docs/board-conformance.md)."""
 MEMORY_GAIN_MIB = 40.0
 """What all the questions may add: the readers' page caches, which do not grow with the board."""
 
@@ -189,7 +235,7 @@ MEMORY_GAIN_MIB = 40.0
 def rows() -> list[dict[str, object]]:
     """The table of this room, at PAGES pages; the floor is the shortest request that the server answers."""
     with tempfile.TemporaryDirectory() as folder:
-        results = run(PAGES, 20, Path(folder) / "board.db")
+        results = run(PAGES, 40, Path(folder) / "board.db")
     least = results["who am I"]["p95"]
     out: list[dict[str, object]] = []
     for name, found in results.items():
@@ -198,7 +244,7 @@ def rows() -> list[dict[str, object]]:
         row: dict[str, object] = {"name": f"{name}, p95", "ours": found["p95"], "unit": "ms"}
         row |= {"floor": least, "floor_name": "an answer without a page: GET users/me"}
         limit = LIMITS_MS.get(name)
-        if limit is not None:
+        if limit:
             row |= {"limit": f"{limit:g} ms", "held": found["p95"] <= limit}
         out.append(row)
     gain = results["memory after"]["MiB"] - results["memory before"]["MiB"]
@@ -229,7 +275,7 @@ def main() -> int:
         json.dump(results, sys.stdout, indent=2)
         return 0
     for name, values in results.items():
-        print(f"{name:42}", "  ".join(f"{key} {value}" for key, value in values.items()))
+        print(f"{name:62}", "  ".join(f"{key} {value}" for key, value in values.items()))
     return 0
 
 

@@ -10,6 +10,7 @@ import hashlib
 import sqlite3
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,14 +146,18 @@ class Call:
     body: dict[str, Any] = field(default_factory=dict)
     form: list[Part] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
-    pending: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
+    pending: list[Callable[[sqlite3.Connection], object]] = field(default_factory=list)
     status: int = 200
 
     def later(self, sql: str, params: tuple[Any, ...]) -> None:
         """Queues a write of a reading call (a query cursor); it is done in a short transaction behind the
         answer.
         """
-        self.pending.append((sql, params))
+        self.later_do(lambda db: db.execute(sql, params))
+
+    def later_do(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        """The same for what has to look at the board as it is then."""
+        self.pending.append(work)
 
     @property
     def shows_archived(self) -> bool:

@@ -61,6 +61,19 @@ def column(prop: Property, form: str) -> str:
     return f"c{prop.number}_{form}"
 
 
+def text_columns(prop: Property) -> list[str]:
+    """The columns of which `folded` is made."""
+    return [column(prop, form) for form in (("t", "f") if "t" in forms(prop.type) else ("s",))]
+
+
+def folded(prop: Property) -> str:
+    """SQL of a text in lower case, or of a list of ids; '' where it is empty."""
+    if "t" not in forms(prop.type):
+        return f"coalesce({column(prop, 's')}, '')"
+    # Lower case is stored only where SQLite's own lower(), which knows ASCII, would not do.
+    return f"coalesce({column(prop, 'f')}, lower({column(prop, 't')}), '')"
+
+
 def create_rows_table(db: sqlite3.Connection, schema: Schema) -> None:
     """The rows table of a new data source."""
     db.execute(

@@ -4,13 +4,11 @@ Every condition gives 1 or 0 (or NULL for 0).  Negative operators match empty va
 operands are cut to the minute, and where either side has no time part calendar days (UTC) are compared.
 """
 
-# table and column names are made by the board itself; values are always parameters
-
 # ruff: noqa: S608  # table and column names are the board's own; values are always parameters
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -21,6 +19,7 @@ from daemon.local_board.errors import validation
 from daemon.local_board.filters import DATE_WORDS, KINDS, operator_of
 from daemon.local_board.ids import parse_id
 from daemon.local_board.schema import ACTOR_TYPES, COMPUTED_TYPES, TEXT_TYPES, TIME_TYPES, Property, Schema
+from daemon.local_board.text_chunks import Test, test_of
 from daemon.local_board.times import Moment, add_months, day_number, day_of, parse_moment
 
 _COMPARE = {
@@ -73,11 +72,14 @@ def time_cell(name: str, alias: str) -> Cell:
 class Compiler:
     """Compiles the filter of one query against one schema."""
 
-    def __init__(self, call: Call, schema: Schema) -> None:
+    def __init__(self, call: Call, schema: Schema, found: Mapping[Test, Sql] | None = None) -> None:
         self.call = call
         self.schema = schema
         self.today = day_of(call.now)
         self.uses_calc = False
+        self.found = found or {}  # what stands for tests whose rows are known already
+        self.tests: dict[Test, Property] = {}  # what is looked for in the texts and lists of every row
+        self.reads_rows = False  # whether there is anything of that kind, which no index serves
 
     def filter(self, given: dict[str, Any] | None, alias: str = "r") -> Sql:
         """The condition of a whole filter."""
@@ -118,6 +120,12 @@ class Compiler:
             self.uses_calc = True
         if kind == "rollup":
             return self.rollup(prop, condition, alias)
+        test = self.test(prop, condition)
+        if test is not None:
+            if test in self.found:
+                return self.found[test]
+            self.tests[test] = prop
+            self.reads_rows = True
         cell = cell_of(prop, alias)
         if kind == "formula":
             inner, operand = operator_of(condition)
@@ -127,6 +135,15 @@ class Compiler:
             has = {"verified": "IS 1", "none": "IS NOT 1", "expired": "IS 2"}[state]
             return Sql(f"({cell.of('n')} {has}) = {int(operator == 'status')}")
         return self.value(kind, cell, condition)
+
+    def test(self, prop: Property, condition: dict[str, Any]) -> Test | None:
+        """A condition that looks into a text or list of every row as text_chunks does; None for others."""
+        operator, operand = operator_of(condition)
+        if prop.type in TEXT_TYPES:
+            return test_of(prop, operator, operand, lambda: [operand.lower()])
+        if prop.type in ("multi_select", "people", "relation"):
+            return test_of(prop, operator, operand, lambda: self.wanted(prop, operand))
+        return None
 
     def value(self, kind: str, cell: Cell, condition: dict[str, Any]) -> Sql:
         """A condition on a value whose kind is settled."""
@@ -158,6 +175,7 @@ class Compiler:
             size = cells.INDEX_PREFIX
             return Sql(f"substr({t}, 1, {size}) = ? AND +{t} = ?", [operand[:size], operand])
         if operator == "does_not_equal":
+            self.reads_rows = True
             return Sql(f"{t} IS NOT ?", [operand])
         folded = operand.lower()
         if folded == "":
@@ -210,18 +228,21 @@ class Compiler:
         s = cell.of("s")
         if operator in ("is_empty", "is_not_empty"):
             return Sql(f"{s} IS {'NOT ' if operator == 'is_not_empty' else ''}NULL")
+        wanted = self.wanted(cell.prop if kind == "multi_select" else None, operand)
+        hits = " OR ".join([f"instr({s}, ?) > 0"] * len(wanted)) or "0"
+        if operator == "contains":
+            return Sql(f"({hits})", wanted)
+        return Sql(f"coalesce(({hits}), 0) = 0", wanted)
+
+    def wanted(self, prop: Property | None, operand: Any) -> list[str]:
+        """What a list holds if it has one of the operands: "|id|" of each that there is."""
         given = operand if isinstance(operand, list) else [operand]
-        if kind == "multi_select":
-            options = cell.prop.options if cell.prop is not None else []
-            wanted = [option["id"] for option in options if option["name"] in given or option["id"] in given]
+        if prop is not None and prop.type == "multi_select":
+            ids = [item["id"] for item in prop.options if item["name"] in given or item["id"] in given]
         else:
             # "me" is nobody for an internal integration (recorded), so it finds no id here.
-            wanted = [identifier for identifier in map(parse_id, given) if identifier is not None]
-        hits = " OR ".join([f"instr({s}, ?) > 0"] * len(wanted)) or "0"
-        params = [f"|{identifier}|" for identifier in wanted]
-        if operator == "contains":
-            return Sql(f"({hits})", params)
-        return Sql(f"coalesce(({hits}), 0) = 0", params)
+            ids = [identifier for identifier in map(parse_id, given) if identifier is not None]
+        return [f"|{identifier}|" for identifier in ids]
 
     def date(self, cell: Cell, condition: dict[str, Any]) -> Sql:
         """Dates and times; see the module's docstring for what is compared."""

@@ -218,8 +218,8 @@ def perform(
         answer = route.handler(call)
     if call.pending:
         with board.store.write() as db:
-            for sql, values in call.pending:
-                db.execute(sql, values)
+            for work in call.pending:
+                work(db)
     return answer, call
 
 

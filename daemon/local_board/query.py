@@ -1,7 +1,6 @@
 """POST /v1/data_sources/{id}/query.
 
-One SQL statement filters, sorts and cuts; the values that are served are read for the rows of the page
-only.
+query_rows.py finds the rows of a page; the values that are served are read for those only.
 
 Cursors: "s:<session>:<row>" names the first row of the next page; all pages of one query have one
 session.  It remembers where that row stood (its sort values), so the next page starts there even when the
@@ -21,11 +20,12 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.local_board import computed, filters, page_view, shapes, tree
+from daemon.local_board import computed, filters, page_view, query_rows, shapes, tree
 from daemon.local_board.board import Call
 from daemon.local_board.errors import validation
-from daemon.local_board.filter_sql import TRUE, Compiler, Sql, cell_of
+from daemon.local_board.filter_sql import Compiler, Sql, cell_of
 from daemon.local_board.listing import PAGE_SIZE, bad_cursor
+from daemon.local_board.query_rows import Asked, Sort
 from daemon.local_board.schema import COMPUTED_TYPES, TEXT_TYPES, Property, Schema
 from daemon.local_board.texts import dumps, loads
 from daemon.local_board.times import MINUTE_MS
@@ -52,19 +52,6 @@ _body = shapes.obj(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sort:
-    """One term of the order.  Empty values come last in both directions."""
-
-    sql: str
-    descending: bool
-
-    @property
-    def term(self) -> str:
-        """The term for ORDER BY."""
-        return f"{self.sql} {'DESC' if self.descending else 'ASC'} NULLS LAST"
-
-
 def run(call: Call) -> dict[str, Any]:
     """The endpoint.  Order of refusals: body, data source, sort property, filter property, cursor,
     filter_properties.
@@ -84,7 +71,10 @@ def run(call: Call) -> dict[str, Any]:
     wants_trash = next(
         (body[name] for name in ("in_trash", "archived", "is_archived") if name in body), False
     )
-    rows = _select(call, schema, where, sorts, start.at, size + 1, trash=bool(wants_trash))
+    asked = Asked(
+        schema=schema, filter=body.get("filter"), sorts=sorts, start=start.at, trash=bool(wants_trash)
+    )
+    rows = query_rows.rows(call, asked, compiler, where, size + 1)
     if body.get("result_type") == "data_source" or tree.in_trash(call, "data_source_id", source["id"]):
         rows = []
     pages = _pages(call, [row["page"] for row in rows[:size]])
@@ -153,24 +143,6 @@ def _sort_columns(prop: Property) -> list[str]:
     if prop.type in ("people", "relation", "files", "created_by", "last_edited_by"):
         return [cell.of("s")]
     return [cell.of("n")]
-
-
-def _select(
-    call: Call, schema: Schema, where: Sql, sorts: list[Sort], start: Sql | None, limit: int, *, trash: bool
-) -> list[sqlite3.Row]:
-    keys = "".join(f", {sort.sql} AS k{index}" for index, sort in enumerate(sorts))
-    order = ", ".join([*(sort.term for sort in sorts), "r.page DESC"])
-    begin = f" AND ({start.text})" if start else ""
-    # The index in title order holds the rows outside the trash.  Without statistics SQLite would take it as
-    # a short cut to them for every query, and read the table in title order; the plus forbids that.
-    in_title_order = where == TRUE and bool(sorts) and sorts[0].sql == cell_of(schema.title, "r").of("k")
-    hint = "" if in_title_order else "+"
-    sql = (
-        f"SELECT r.page{keys} FROM {schema.table} r"
-        f" WHERE {hint}r.trash = {int(trash)} AND ({where.text}){begin}"
-        f" ORDER BY {order} LIMIT {limit}"
-    )
-    return call.db.execute(sql, (*where.params, *(start.params if start else []))).fetchall()
 
 
 def at_or_behind(sorts: list[Sort], values: list[Any], page: int) -> Sql:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote as url_quote
 from urllib.parse import unquote
@@ -54,6 +55,7 @@ PROPERTY_TYPES = (
 STATUS_GROUPS = (("To-do", "gray"), ("In progress", "blue"), ("Complete", "green"))
 
 
+@lru_cache(maxsize=4096)
 def encode_id(raw: str) -> str:
     """A property id as it is served: percent-encoded ("?B:W" is "%3FB%3AW")."""
     return url_quote(raw, safe="!~*'()")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from daemon.local_board import cells, tree
+from daemon.local_board import cells, text_chunks, tree
 from daemon.local_board import property_config as config
 from daemon.local_board.board import Call
 from daemon.local_board.errors import validation
@@ -126,6 +126,7 @@ def remove(call: Call, schema: Schema, prop: Property) -> Schema:
 
 
 def _forget(call: Call, schema: Schema, prop: Property) -> None:
+    text_chunks.drop(call.db, schema, prop)
     cells.drop_columns(call.db, schema, prop)
     call.db.execute("DELETE FROM link WHERE property = ?", (prop.number,))
     path = "$." + json.dumps(prop.id)

@@ -7,7 +7,8 @@ schemas.
 Every data source has a table of its own, `rows_<n>`, one row for each page with one to three columns for
 each property in the forms that filters and sorts compare (see cells.py): a query is then one pass over
 narrow rows, and SQLite itself is the evaluator.  The values that are served are the JSON in
-`page.properties`.
+`page.properties`; `text_chunk` holds copies of texts for conditions that look into all of them
+(text_chunks.py).
 """
 
 from __future__ import annotations
@@ -61,6 +62,11 @@ CREATE TABLE IF NOT EXISTS link (
   PRIMARY KEY (property, source, position)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS link_back ON link(target, property);
+CREATE TABLE IF NOT EXISTS text_chunk (
+  property INTEGER NOT NULL, number INTEGER NOT NULL, offsets BLOB NOT NULL,
+  starts BLOB NOT NULL, texts TEXT,
+  PRIMARY KEY (property, number)
+);
 CREATE TABLE IF NOT EXISTS session (
   id TEXT PRIMARY KEY, created INTEGER NOT NULL, delivered INTEGER NOT NULL, state TEXT NOT NULL
 ) WITHOUT ROWID;

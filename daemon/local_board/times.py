@@ -10,6 +10,7 @@ import re
 import zoneinfo
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -24,8 +25,12 @@ def to_ms(moment: datetime) -> int:
 
 def minute(ms: int) -> str:
     """ "2026-06-27T17:01:00.000Z": pages, blocks, data sources, comments, uploads."""
-    moment = datetime.fromtimestamp(ms // MINUTE_MS * 60, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:00.000Z")
+    return _minute(ms // MINUTE_MS)
+
+
+@lru_cache(maxsize=4096)
+def _minute(number: int) -> str:
+    return datetime.fromtimestamp(number * 60, UTC).strftime("%Y-%m-%dT%H:%M:00.000Z")
 
 
 def precise(ms: int) -> str:
