@@ -120,16 +120,17 @@ class Ours:
         shutil.copyfile(self.root / "ours" / "track.m4a", self.root / "ours" / "backup.m4a")
 
     def everything(self) -> None:
-        """All that a run does after a download: measured with loudness, looked up, cover, rendered, tagged,
-        every file decoded and hashed, placed, recorded, hashed and read where they lie."""
+        """All that a run does after a download: measured with loudness and fingerprint, looked up, cover,
+        rendered, tagged, every file decoded and hashed, placed, recorded, hashed and read where they lie."""
         shutil.rmtree(self.ctx.home, ignore_errors=True)
-        audio = measure.measure(self.ctx, self.tool, str(self.source), self.settings.replaygain)
+        prints, loud = self.root / "sound.fp", self.settings.replaygain
+        audio = measure.measure(self.ctx, self.tool, str(self.source), loud, prints=prints)
         index = self.settings.index_file(self.ctx.home)
         flow_url.find_match(index, self.track, self.settings.same_seconds)
         self.cover = self.make_cover()
         checked = verify.check_rendered(self.ctx, self.tool, self.render(), audio)
         placed = place.place(self.ctx, checked, self.track, self.settings, self.ctx.home)
-        flow_url._record(index, self.track, audio.pcm, placed, [self.track.key])
+        flow_url._record(index, self.track, audio, placed, [self.track.key])
         paths = tuple(f.path for f in placed.files)
         hashes = proof.final_hashes(list(paths))
         found = verify.read_back(self.ctx, paths, self.track, bool(self.cover.path))

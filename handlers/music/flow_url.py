@@ -116,7 +116,7 @@ def _make(
     sheet.set_source(source, audio)
     sheet.set_track(track)
     sheet.spent(audio.cpu_s)
-    _say_source(ctx, sheet, source, got, audio, track)
+    _say_source(ctx, tool, sheet, source, got, audio, track)
     sheet.stage = "dedup.checked"
     ruling, match = _dedup(ctx, tool, track, audio, got, params, settings, folder, sheet)
     if match is not None and ruling.call == "same":
@@ -152,7 +152,7 @@ def _make(
     sheet.spent(sum(c.cpu_s for c in checked))
     sheet.stage = "placed.atomically"
     placed = ctx.step("place", place.place, ctx, checked, track, settings, ctx.home)
-    ctx.step("record", _record, settings.index_file(ctx.home), track, audio.pcm, placed, [source.key])
+    ctx.step("record", _record, settings.index_file(ctx.home), track, audio, placed, [source.key])
     return proof.prove(ctx, proof.Result(track, audio, cover, rendered, checked, placed), settings, sheet)
 
 
@@ -194,14 +194,15 @@ def _heard(
 def measured(ctx: Context, tool: Tool, got: Fetched, settings: Settings, mono: Path) -> Audio:
     """Step: the download decoded from end to end, and its length held against what the platform said.
 
-    Where tempo and key will be measured, the decode leaves their samples at ``mono``.
+    Loudness and fingerprint come from the same decode. Where tempo and key will be measured, it leaves their
+    samples at ``mono``.
 
     Raises PermanentError for what is no audio, damaged, a preview or too long.
     """
     if not Path(got.path).is_file():
         raise TransientError("the download is not in the work folder any more; it is made again")
     tap = mono if analysis.wanted(settings) else None
-    audio = measure.measure(ctx, tool, got.path, settings.replaygain, tap)
+    audio = measure.measure(ctx, tool, got.path, settings.replaygain, tap, mono.with_name("sound.fp"))
     if audio.seconds > settings.max_seconds:
         raise PermanentError(
             f"it lasts {audio.seconds:.0f} s, and music.max_seconds is {settings.max_seconds:.0f}"
@@ -215,10 +216,13 @@ def measured(ctx: Context, tool: Tool, got: Fetched, settings: Settings, mono: P
     return audio
 
 
-def _say_source(ctx: Context, sheet: Sheet, source: Source, got: Fetched, audio: Audio, track: Track) -> None:
+def _say_source(
+    ctx: Context, tool: Tool, sheet: Sheet, source: Source, got: Fetched, audio: Audio, track: Track
+) -> None:
     quality = f"{audio.codec} {audio.bitrate or '?'} kbit/s, {audio.rate} Hz, {audio.channels} channel(s)"
     sheet.find("0.5", "Track", f"{track.artist} – {track.title}, {audio.seconds:.2f} s")
     sheet.find("0.5", "Quality", f"{quality}; {'lossy' if audio.lossy else 'lossless'}")
+    sheet.find("0.5", "Fingerprint", sound.said(tool, audio.fingerprint))
     ctx.evidence(
         "source.resolved",
         "query",
@@ -264,13 +268,17 @@ def _dedup(
     folder: Path,
     sheet: Sheet,
 ) -> tuple[dedup.Ruling, Match | None]:
-    match = ctx.step("dedup", find_match, settings.index_file(ctx.home), track, settings.same_seconds).match
-    rate, equal = None, False
+    index = settings.index_file(ctx.home)
+    match = ctx.step("dedup", find_match, index, track, settings.same_seconds).match
+    heard, equal = None, False
     if match is not None and not match.certain:
         equal = bool(match.known.pcm) and match.known.pcm == audio.pcm
-        theirs = next((p for p in match.known.files.values()), "")
-        if not equal and theirs:
-            rate = ctx.step("sound", heard, ctx, tool, got.path, theirs, folder / "sound")
+        if not equal:
+            at_hand = (got.path, audio.fingerprint)
+            heard = ctx.step(
+                "compare", sound.compare, ctx, tool, *at_hand, index, match.known.id, folder / "sound"
+            )
+    rate = heard.rate if heard else None
     ruling = dedup.rule(match, same_samples=equal, error_rate=rate, keep=params.duplicates == "keep")
     listed = flow_tracks.known(ctx, sheet, track.isrc, track.duration_s, track.id)
     sheet.row = listed.row
@@ -281,6 +289,7 @@ def _dedup(
         "level": match.level if match else "",
         "score": match.score if match else None,
         "error_rate": rate,
+        "fingerprints": f"of the source {heard.ours}, of the library {heard.theirs}" if heard else "",
         "other": {"id": match.known.id, "artist": match.known.artist, "title": match.known.title}
         if match
         else {},
@@ -302,13 +311,8 @@ def find_match(index: Path, track: Track, window: float) -> Lookup:
         return Lookup(match=library.find(track, window))
 
 
-def heard(ctx: Context, tool: Tool, left: str, right: str, folder: Path) -> float | None:
-    """Step: how far two files' sound differs; None when the library's file is not there to be heard."""
-    return sound.compare(ctx, tool, left, right, folder) if Path(right).is_file() else None
-
-
-def _record(index: Path, track: Track, pcm: str, placed: Placement, strong: list[str]) -> int:
-    """Step: the track and its files into the index; how many tracks it then knows."""
+def _record(index: Path, track: Track, audio: Audio, placed: Placement, strong: list[str]) -> int:
+    """Step: the track, its files and its fingerprint into the index; how many tracks it then knows."""
     with Library(index) as library:
-        library.put(track, pcm, placed.files, strong)
+        library.put(track, audio.pcm, placed.files, strong, audio.fingerprint)
         return library.size()

@@ -7,6 +7,7 @@ rapidfuzz over the few candidates (research/music.md §6.1).
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
 import sqlite3
@@ -34,6 +35,7 @@ CREATE TABLE IF NOT EXISTS file(
   path TEXT PRIMARY KEY, n INTEGER NOT NULL, format TEXT NOT NULL, sha256 TEXT NOT NULL,
   bytes INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS file_track ON file(n);
+CREATE TABLE IF NOT EXISTS fingerprint(n INTEGER PRIMARY KEY, pcm TEXT NOT NULL, words BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS rejected(key TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ruled_out(key TEXT, url TEXT, PRIMARY KEY(key, url)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS root(path TEXT PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;
@@ -118,10 +120,25 @@ class Library:
             raise
         self._db.execute("COMMIT")
 
-    def put(self, track: Track, pcm: str, files: Iterable[Placed], strong: Iterable[str] = ()) -> None:
-        """Record a track and its files, or bring what is recorded up to date. ``strong``: further ids."""
+    def put(
+        self,
+        track: Track,
+        pcm: str,
+        files: Iterable[Placed],
+        strong: Iterable[str] = (),
+        fingerprint: str = "",
+    ) -> None:
+        """Record a track and its files, or bring what is recorded up to date. ``strong``: further ids.
+
+        ``fingerprint``: of the samples whose hash is ``pcm``, packed; "" = what is kept of the same samples
+        stays, what is kept of others goes.
+        """
         with self._writing() as db:
             n = self._put_track(db, track, pcm)
+            db.execute("DELETE FROM fingerprint WHERE n = ? AND pcm != ?", (n, pcm))
+            if fingerprint and pcm:
+                words = base64.b64decode(fingerprint, validate=True)
+                db.execute("INSERT OR REPLACE INTO fingerprint VALUES(?, ?, ?)", (n, pcm, words))
             for value in (track.key, *strong):
                 db.execute("INSERT OR REPLACE INTO strong VALUES(?, ?)", (value, n))
             db.execute("DELETE FROM file WHERE n = ?", (n,))
@@ -316,6 +333,13 @@ class Library:
             "SELECT format, path, sha256, bytes FROM file JOIN track USING(n) WHERE track.id = ?", (track,)
         ).fetchall()
         return [Placed(format=r[0], path=r[1], how="there", sha256=r[2], bytes=r[3]) for r in rows]
+
+    def fingerprint(self, track: str) -> str:
+        """The packed fingerprint of the samples that a track's files were made of, "" = none is kept."""
+        row = self._db.execute(
+            "SELECT words FROM fingerprint JOIN track USING(n, pcm) WHERE track.id = ?", (track,)
+        ).fetchone()
+        return base64.b64encode(row[0]).decode("ascii") if row else ""
 
     def file_paths(self) -> list[str]:
         """Every recorded path."""

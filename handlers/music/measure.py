@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from daemon.sdk import BlockedError, Context, PermanentError
-from handlers.music import ffmpeg, hearing
+from handlers.music import ffmpeg, hearing, sound
 from handlers.music.model import Audio, Tool
 
 SHORTFALL = 0.02
@@ -39,14 +39,26 @@ def wide(audio: Audio) -> bool:
     return not audio.lossy and audio.sample_format.rstrip("p") not in ("u8", "s16")
 
 
-def measure(ctx: Context, tool: Tool, path: str, loud: bool = False, mono: Path | None = None) -> Audio:
+def measure(
+    ctx: Context,
+    tool: Tool,
+    path: str,
+    loud: bool = False,
+    mono: Path | None = None,
+    prints: Path | None = None,
+) -> Audio:
     """Probe and full decode; with ``loud`` the loudness is taken from the same decode, and ``mono`` gets a
-    mono rendering of its first ``hearing.LONGEST_S`` for the analysis of tempo and key.
+    mono rendering of its first ``hearing.LONGEST_S`` for the analysis of tempo and key. ``prints``: where
+    the same decode may leave a fingerprint for as long as it takes; None = none is wanted.
 
     Raises PermanentError when it is no audio, or damaged.
     """
     found = ffmpeg.probe(ctx, tool, path)
-    return _decoded(ctx, tool, path, found, wide(found), loud and "ebur128" in tool.filters, mono)
+    by = sound.means(tool) if prints else ""
+    tap = prints if by == "ffmpeg" else None
+    audio = _decoded(ctx, tool, path, found, wide(found), loud and "ebur128" in tool.filters, mono, tap)
+    words = sound.left_at(tap) if tap else sound.by_fpcalc(ctx, by, path) if by else None
+    return replace(audio, fingerprint=sound.packed(words)) if words else audio
 
 
 def measure_own(ctx: Context, tool: Tool, path: str, deep: bool) -> Audio:
@@ -62,6 +74,7 @@ def _decoded(
     deep: bool,
     loud: bool = False,
     mono: Path | None = None,
+    tap: Path | None = None,
 ) -> Audio:
     """What the decode of the whole file gave. ``found`` None: the container's words come from the same call.
 
@@ -71,7 +84,7 @@ def _decoded(
     command = ffmpeg.argv(
         tool,
         path,
-        *_feed(loud, mono),
+        *_feed(loud, mono, tap),
         "-vn",
         "-c:a",
         sample,
@@ -88,9 +101,15 @@ def _decoded(
     )
     result = ffmpeg.run(ctx, command, timeout=patience(found.claimed_s if found else None))
     times, digest = _TIME.findall(result.stdout), _HASH.search(result.stdout)
-    if mono is not None and ffmpeg.full_disk(result):
-        mono.unlink(missing_ok=True)
+    if (mono is not None or tap is not None) and ffmpeg.full_disk(result):
+        for part in (mono, tap):
+            if part is not None:
+                part.unlink(missing_ok=True)
         raise BlockedError("no space left while measuring", hint="free space on the work folder's disk")
+    if result.returncode != 0 and tap is not None:
+        # A fingerprint that can't be taken is no damage of the sound: what the source is, it says alone.
+        tap.unlink(missing_ok=True)
+        return _decoded(ctx, tool, path, found, deep, loud, mono)
     if result.returncode != 0:
         raise PermanentError(f"the audio is damaged: {ffmpeg.complaint(result)}", hint="use another source")
     if not times or digest is None or int(times[-1]) == 0:
@@ -121,23 +140,27 @@ def _decoded(
     )
 
 
-def _feed(loud: bool, mono: Path | None) -> list[str]:
-    """Filters of the one decode: the samples, beside them the meter and the mono rendering.
+def _feed(loud: bool, mono: Path | None, tap: Path | None) -> list[str]:
+    """Filters of the one decode: the samples, beside them the meter, the mono rendering and the fingerprint.
 
     The meter has a branch of its own: some versions of it convert what passes through.
     """
     chain = f"asetnsamples=n={ffmpeg.PACKET_SAMPLES}:p=0"
-    if not loud and mono is None:
+    if not loud and mono is None and tap is None:
         return ["-map", "0:a:0", "-af", chain]
-    branches = ["[pcm]", *(["[m]"] if loud else []), *(["[one]"] if mono else [])]
+    branches = ["[pcm]", *(["[m]"] if loud else []), *(["[one]"] if mono else []), *(["[p]"] if tap else [])]
     graph = f"[0:a:0]{chain},asplit={len(branches)}{''.join(branches)}"
     if loud:
         graph += f";[m]{METER},anullsink"
-    if mono is None:
-        return ["-filter_complex", graph, "-map", "[pcm]"]
-    graph += f";[one]{MONO}[small]"
-    small = ["-map", "[small]", "-t", f"{hearing.LONGEST_S:.0f}", "-c:a", "pcm_s16le", "-f", "s16le"]
-    return ["-filter_complex", graph, *small, f"file:{mono}", "-map", "[pcm]"]
+    beside: list[str] = []
+    if mono is not None:
+        graph += f";[one]{MONO}[small]"
+        beside += ["-map", "[small]", "-t", f"{hearing.LONGEST_S:.0f}", "-c:a", "pcm_s16le", "-f", "s16le"]
+        beside.append(f"file:{mono}")
+    if tap is not None:
+        graph += f";[p]{sound.HEARD}[print]"
+        beside += ["-map", "[print]", *sound.WRITTEN, f"file:{tap}"]
+    return ["-filter_complex", graph, *beside, "-map", "[pcm]"]
 
 
 def _metered(text: str) -> tuple[float | None, float | None]:

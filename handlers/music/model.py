@@ -89,6 +89,8 @@ class Audio:
     """Highest sample, dBFS."""
     packets: str = ""
     """Hash of the encoded packets, for AAC; "" = not taken."""
+    fingerprint: str = ""
+    """Chromaprint of its first two minutes, packed (sound.py); "" = nothing here can, or it is too short."""
     tags: dict[str, str] = field(default_factory=dict)
     cover_stream: bool = False
     warnings: tuple[str, ...] = ()

@@ -174,9 +174,12 @@ def test_chromaprint_tells_a_re_encode_from_another_song(
     ffmpeg("-f", "lavfi", "-i", melody.format(a=2), tmp_path / "a.wav")
     ffmpeg("-f", "lavfi", "-i", melody.format(a=3.3), tmp_path / "c.wav")
     ffmpeg("-i", tmp_path / "a.wav", "-c:a", "libmp3lame", "-b:a", "96k", tmp_path / "b.mp3")
-    same = sound.compare(ctx, tool, str(tmp_path / "a.wav"), str(tmp_path / "b.mp3"), tmp_path / "f")
-    other = sound.compare(ctx, tool, str(tmp_path / "a.wav"), str(tmp_path / "c.wav"), tmp_path / "f")
-    assert same is not None and other is not None
+    a, b, c = (
+        sound.fingerprint(ctx, tool, str(tmp_path / name), tmp_path / "x.fp")
+        for name in ("a.wav", "b.mp3", "c.wav")
+    )
+    assert a is not None and b is not None and c is not None
+    same, other = sound.error_rate(a, b), sound.error_rate(a, c)
     assert same < sound.SAME < other
 
 
@@ -185,7 +188,6 @@ def test_without_any_chromaprint_nothing_is_compared_and_it_is_said(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     without = replace(tool, muxers=())
-    path = str(audio / "aac.m4a")
-    assert sound.compare(ctx, without, path, path, tmp_path / "f") is None
+    assert sound.fingerprint(ctx, without, str(audio / "aac.m4a"), tmp_path / "x.fp") is None
     found = preflight.chromaprint_finding(without)
     assert found.state == "warn" and "sound is not compared" in found.text
