@@ -41,6 +41,8 @@ LOCAL_INTERVAL_S = 10.0
 """Poll interval on the local board when none is set: it has no rate limit. Commands and dashboard ask for a
 look at once anyway; each look costs some 10 ms of this machine."""
 
+PACE_S = 2.0
+"""How often the engine may fall into step with the work."""
 WATCH_S = 2.0
 """How often the pages of running tasks are looked at: with 2 s for a child to end in peace and the time of
 one call, a cancelled task has stopped its processes within 5 s."""
@@ -321,20 +323,20 @@ class Parts(ABC):
         )
         self.clock.every(ONCE_ARRIVALS_S if self._once else ARRIVALS_S, "arrivals", self._look_for_arrivals)
         self.clock.every(WATCH_S, "watch", self._watch)
+        # Not in the same job: while the store can't be written this one waits, and pages are watched on.
+        self.clock.every(PACE_S, "pace", self.engine.pace)
         self.clock.every(SCHEDULES_S, "schedules", self._look_at_schedules)
         self.clock.every(RETENTION_S, "retention", self._retention, first=RETENTION_FIRST_S)
         self.clock.every(MEMORY_S, "memory", give_back_memory)
 
     def _watch(self) -> None:
-        """Look at the pages of what runs here, on a board with a limit with at most a quarter of it; and let
-        the engine fall into step with the work."""
+        """Look at the pages of what runs here; on a board with a limit, with at most a quarter of it."""
         running = len(self.runner.working())
         limit = self.board.transport.budget.limit * WATCH_SHARE
         least = 0.0 if self.loaded.local else running * 60.0 / max(limit, 1.0)
         if running and time.monotonic() - self._watched >= least:
             self._watched = time.monotonic()
             self.tick.watch()
-        self.engine.pace()
 
     def policy(self) -> Policy:
         """What a tick needs of the settings, as they are now."""

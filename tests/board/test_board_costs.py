@@ -25,6 +25,9 @@ from tests.board.conftest import TOKEN, Bench, claim, text
 
 LIMIT = 180
 BULK = 1_000
+STUCK_S = 5.0
+"""Real seconds; far more than a call takes on a busy machine. A call that the time ran away from would count
+in a later window of the service than it was meant for."""
 SHARED = 270
 """Tasks that four threads work off together: four windows of the service."""
 
@@ -118,7 +121,7 @@ class Virtual:
             wake = self.now + seconds
             self._wakes.append(wake)
             self._move()
-            while not self._change.wait_for(lambda: self.now >= wake, timeout=0.5):
+            while not self._change.wait_for(lambda: self.now >= wake, timeout=STUCK_S):
                 # One thread waits for another's page lock, which is no wait of this clock.
                 self._move(among=1)
             self._wakes.remove(wake)
