@@ -4,7 +4,10 @@ closes afterwards), and a real PostgreSQL of the tests' own for those that ask f
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
+import imageio_ffmpeg
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
@@ -21,6 +24,21 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("steady")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The suite, and every daemon that it starts, uses the ffmpeg of the lock file, so that it says the same
+    on every machine; what the system has is looked at by tests/music/test_music_ffmpegs.py."""
+    cache = getattr(config, "cache", None)
+    if cache is None:
+        return
+    exe, own = Path(imageio_ffmpeg.get_ffmpeg_exe()), Path(cache.mkdir("ffmpeg")) / "ffmpeg"
+    if own.resolve() != exe.resolve():
+        own.unlink(missing_ok=True)
+        with suppress(FileExistsError):  # another process of the same run made it
+            own.symlink_to(exe)
+    os.environ.setdefault("HANDOFFD_TEST_PATH", os.environ["PATH"])
+    os.environ["PATH"] = f"{own.parent}{os.pathsep}{os.environ['HANDOFFD_TEST_PATH']}"
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import functools
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from daemon.sdk import BlockedError, ChildResult, Context, PermanentError, TransientError
@@ -22,7 +22,9 @@ IMAGE_FORMATS = "jpeg_pipe,png_pipe,image2,mjpeg,webp_pipe"
 MEMORY = 2048 << 20
 """Address space of one ffmpeg, bytes: what 240 s tracks need is under 200 MB."""
 NEEDED_ENCODERS = ("aac", "pcm_s16le", "pcm_s16be")
-NEEDED_MUXERS = ("ipod", "aiff", "wav", "hash")
+NEEDED_MUXERS = ("ipod", "aiff", "wav", "hash", "framehash", "null")
+OLDEST = (4, 4)
+"""The first ffmpeg whose messages are laid out as ``parse_probe`` reads them; of April 2021."""
 PACKET_SAMPLES = 65536
 """Samples handed on at a time. ffmpeg 7 and later passes every packet between threads: with the AAC frame's
 1024 samples the hand-over costs more than the decoding (measured: 0.57 → 0.31 CPU-s for a 4-minute track;
@@ -39,33 +41,42 @@ _PICTURE = re.compile(r"^  Stream #0:\d+[^:\n]*: Video: .*\(attached pic\)", re.
 _LAYOUTS = {"mono": 1, "stereo": 2, "2.1": 3, "quad": 4, "4.0": 4, "5.0": 5, "5.1": 6, "6.1": 7, "7.1": 8}
 
 
-def locate(configured: str) -> str:
-    """Path of ffmpeg: the configured one, the system's, or the one that imageio-ffmpeg brings; "" = none."""
+def candidates(configured: str) -> list[str]:
+    """Paths of ffmpegs, the first choice first: the configured one alone, or the system's and the one that
+    imageio-ffmpeg brings."""
     if configured:
-        return configured if shutil.which(configured) else ""
-    found = shutil.which("ffmpeg")
-    if found:
-        return found
+        return [configured] if shutil.which(configured) else []
+    system = shutil.which("ffmpeg")
     try:
         import imageio_ffmpeg
 
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
+        return [path for path in (system, str(imageio_ffmpeg.get_ffmpeg_exe())) if path]
     except (ImportError, RuntimeError):
-        return ""
+        return [system] if system else []
 
 
 def find_ffmpeg(configured: str = "") -> Tool:
-    """The ffmpeg of this machine, and what it can do. Cached for the life of the process.
+    """The ffmpeg of this machine, and what it can do: of the candidates the first that lacks nothing, else
+    the first. Cached for the life of the process.
 
     Raises BlockedError when there is none that runs.
     """
-    path = locate(configured)
-    if not path:
-        raise BlockedError(
-            "no ffmpeg found", hint="install ffmpeg, or `pip install imageio-ffmpeg`, or set music.ffmpeg"
-        )
-    stat = Path(path).stat() if Path(path).exists() else None
-    return _examined(path, stat.st_mtime_ns if stat else 0)
+    found: list[Tool] = []
+    error = BlockedError(
+        "no ffmpeg found", hint="install ffmpeg, or `pip install imageio-ffmpeg`, or set music.ffmpeg"
+    )
+    for path in candidates(configured):
+        stat = Path(path).stat() if Path(path).exists() else None
+        try:
+            found.append(_examined(path, stat.st_mtime_ns if stat else 0))
+        except BlockedError as refused:
+            error = refused
+        else:
+            if not missing(found[-1]):
+                return found[-1]
+    if not found:
+        raise error
+    return found[0]
 
 
 @functools.lru_cache(maxsize=4)
@@ -119,10 +130,11 @@ def _names(table: str) -> tuple[str, ...]:
 
 
 def missing(tool: Tool) -> list[str]:
-    """What this ffmpeg lacks of what a sync needs."""
-    return [f"encoder {n}" for n in NEEDED_ENCODERS if n not in tool.encoders] + [
-        f"muxer {n}" for n in NEEDED_MUXERS if n not in tool.muxers
-    ]
+    """What this ffmpeg lacks of what a sync needs. A build that says no version is taken as a new one."""
+    version = tuple(int(part) for part in tool.version.split(".")[:2]) if tool.major else OLDEST
+    old = [f"version {OLDEST[0]}.{OLDEST[1]} (it is {tool.version})"] if version < OLDEST else []
+    encoders = [f"encoder {n}" for n in NEEDED_ENCODERS if n not in tool.encoders]
+    return old + encoders + [f"muxer {n}" for n in NEEDED_MUXERS if n not in tool.muxers]
 
 
 def argv(tool: Tool, path: str, *rest: str, level: str = "error", formats: str = INPUT_FORMATS) -> list[str]:
@@ -145,9 +157,26 @@ def argv(tool: Tool, path: str, *rest: str, level: str = "error", formats: str =
     ]
 
 
-def run(ctx: Context, command: Sequence[str], *, timeout: float, max_file: int | None = None) -> ChildResult:
-    """Run one ffmpeg in a child with limits. Raises TransientError when it was stopped or killed."""
-    result = ctx.child(list(command), timeout=timeout, max_file=max_file, max_memory=MEMORY, one_core=True)
+def run(
+    ctx: Context,
+    command: Sequence[str],
+    *,
+    timeout: float,
+    max_file: int | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> ChildResult:
+    """Run one ffmpeg in a child with limits; ``on_line`` gets each line of its output.
+
+    Raises TransientError when it was stopped or killed, PermanentError when it crashed.
+    """
+    result = ctx.child(
+        list(command),
+        timeout=timeout,
+        max_file=max_file,
+        max_memory=MEMORY,
+        one_core=True,
+        on_line=on_line,
+    )
     if result.ended != "exit":
         raise TransientError(f"ffmpeg was stopped: {result.ended} after {result.wall_s:.0f} s")
     if result.returncode < 0:

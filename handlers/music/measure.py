@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daemon.sdk import BlockedError, Context, PermanentError
@@ -14,15 +15,16 @@ SHORTFALL = 0.02
 """A decode may fall short of what the container claims by this share (and one second): encoders round, and
 an MP3's length is often an estimate. More is a truncated file."""
 
-_TIME = re.compile(r"^out_time_us=(\d+)$", re.M)
-_HASH = re.compile(r"^murmur3=([0-9a-f]{32})$", re.M)
+_BASE = re.compile(r"#tb 0: 1/([1-9]\d*)")
+_PACKET = re.compile(r"0, *-?\d+, *-?\d+, *(\d+), *\d+, ([0-9a-f]{32})")
 _MD5 = re.compile(r"^MD5=([0-9a-f]{32})$", re.M)
 
 
 MONO = f"aresample={hearing.RATE},aformat=channel_layouts=mono"
 """What tempo and key are heard in; costs 0.1 CPU-s for four minutes."""
-METER = "ebur128=framelog=quiet:peak=sample"
-"""Costs 0.3 CPU-s for four minutes; the true peak would cost 1.1 (research/music.md §5.8)."""
+METER = "ebur128=framelog=verbose:peak=sample,aselect=not(n)"
+"""Costs 0.3 CPU-s for four minutes; the true peak would cost 1.1 (research/music.md §5.8). ``framelog=quiet``
+is unknown to ffmpeg 5. One frame goes on into a null output: with a sink in its place ffmpeg 7.0 aborts."""
 _LOUDNESS = re.compile(r"^    I: +(-?\d+(?:\.\d+)?) LUFS$", re.M)
 _PEAK = re.compile(r"^    Peak: +(-?\d+(?:\.\d+)?) dBFS$", re.M)
 SILENCE_LUFS = -69.0
@@ -56,7 +58,8 @@ def measure(
     found = ffmpeg.probe(ctx, tool, path)
     by = sound.means(tool) if prints else ""
     tap = prints if by == "ffmpeg" else None
-    audio = _decoded(ctx, tool, path, found, wide(found), loud and "ebur128" in tool.filters, mono, tap)
+    beside = _Beside(loud and "ebur128" in tool.filters, mono, tap)
+    audio = _decoded(ctx, tool, path, found, wide(found), beside)
     words = sound.left_at(tap) if tap else sound.by_fpcalc(ctx, by, path) if by else None
     return replace(audio, fingerprint=sound.packed(words)) if words else audio
 
@@ -66,58 +69,106 @@ def measure_own(ctx: Context, tool: Tool, path: str, deep: bool) -> Audio:
     return _decoded(ctx, tool, path, None, deep)
 
 
+class _Counted:
+    """What a decode gave, from its lines of ``framehash``: its length, and one hash over all packets.
+
+    Counted here, since what ffmpeg calls the time at its end is that of the shortest output in some versions
+    (7.0) and of the longest in others.
+    """
+
+    def __init__(self) -> None:
+        self._rate = self._units = 0
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    def line(self, text: str) -> None:
+        if packet := _PACKET.fullmatch(text.strip()):
+            self._units += int(packet[1])
+            self._hash.update(bytes.fromhex(packet[2]))
+        elif base := _BASE.fullmatch(text.strip()):
+            self._rate = int(base[1])
+
+    @property
+    def seconds(self) -> float:
+        return self._units / self._rate if self._rate else 0.0
+
+    @property
+    def pcm(self) -> str:
+        return self._hash.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What listens to the one decode: the loudness meter, and where mono samples and fingerprint are left."""
+
+    loud: bool = False
+    mono: Path | None = None
+    tap: Path | None = None
+
+    def fewer(self) -> tuple[_Beside, str]:
+        """The same without what fails first, and what is then lost."""
+        if self.tap is not None:
+            return replace(self, tap=None), "no fingerprint"
+        return _Beside(), "no loudness, no samples for the analysis"
+
+    def clear(self) -> None:
+        """Remove what was left of a pass that failed."""
+        for part in (self.mono, self.tap):
+            if part is not None:
+                part.unlink(missing_ok=True)
+
+
+_ALONE = _Beside()
+
+
 def _decoded(
-    ctx: Context,
-    tool: Tool,
-    path: str,
-    found: Audio | None,
-    deep: bool,
-    loud: bool = False,
-    mono: Path | None = None,
-    tap: Path | None = None,
+    ctx: Context, tool: Tool, path: str, found: Audio | None, deep: bool, beside: _Beside = _ALONE
 ) -> Audio:
     """What the decode of the whole file gave. ``found`` None: the container's words come from the same call.
 
-    Raises PermanentError when decoding fails, gives nothing, or stops well before the claimed end.
+    What fails beside the decode is no damage of the sound: it is decoded again with fewer listeners, and
+    what was lost is among its warnings. Raises PermanentError when decoding fails, gives nothing, or stops
+    well before the claimed end.
     """
-    sample = "pcm_s32le" if deep else "pcm_s16le"
+    try:
+        return _pass(ctx, tool, path, found, deep, beside)
+    except PermanentError as error:
+        beside.clear()
+        if beside == _ALONE:
+            raise
+        fewer, lost = beside.fewer()
+        audio = _decoded(ctx, tool, path, found, deep, fewer)
+        return replace(audio, warnings=(*audio.warnings, f"{lost}: {error.message}"[:200]))
+
+
+def _pass(ctx: Context, tool: Tool, path: str, found: Audio | None, deep: bool, beside: _Beside) -> Audio:
     command = ffmpeg.argv(
         tool,
         path,
-        *_feed(loud, mono, tap),
+        *_feed(beside),
         "-vn",
         "-c:a",
-        sample,
+        "pcm_s32le" if deep else "pcm_s16le",
         "-f",
-        "hash",
+        "framehash",
         "-hash",
         "murmur3",
-        "-progress",
         "pipe:1",
-        "-stats_period",
-        "5",
-        "pipe:1",
-        level="level+info" if loud else "error" if found else "info",
+        level="level+info" if beside.loud else "error" if found else "info",
     )
-    result = ffmpeg.run(ctx, command, timeout=patience(found.claimed_s if found else None))
-    times, digest = _TIME.findall(result.stdout), _HASH.search(result.stdout)
-    if (mono is not None or tap is not None) and ffmpeg.full_disk(result):
-        for part in (mono, tap):
-            if part is not None:
-                part.unlink(missing_ok=True)
+    counted = _Counted()
+    limit = patience(found.claimed_s if found else None)
+    result = ffmpeg.run(ctx, command, timeout=limit, on_line=counted.line)
+    if (beside.mono or beside.tap) and ffmpeg.full_disk(result):
+        beside.clear()
         raise BlockedError("no space left while measuring", hint="free space on the work folder's disk")
-    if result.returncode != 0 and tap is not None:
-        # A fingerprint that can't be taken is no damage of the sound: what the source is, it says alone.
-        tap.unlink(missing_ok=True)
-        return _decoded(ctx, tool, path, found, deep, loud, mono)
     if result.returncode != 0:
         raise PermanentError(f"the audio is damaged: {ffmpeg.complaint(result)}", hint="use another source")
-    if not times or digest is None or int(times[-1]) == 0:
+    seconds = counted.seconds
+    if seconds == 0.0:
         raise PermanentError("not audio: the stream holds no samples", hint="use another source")
-    seconds = int(times[-1]) / 1e6
     lines = result.stderr.splitlines() if found else []
-    warnings = tuple(line.strip()[:160] for line in lines if not loud or "[error]" in line)[:3]
-    loudness, peak = _metered(result.stderr) if loud else (None, None)
+    warnings = tuple(line.strip()[:160] for line in lines if not beside.loud or "[error]" in line)[:3]
+    loudness, peak = _metered(result.stderr) if beside.loud else (None, None)
     found = found or ffmpeg.said_of(result.stderr, {})
     if found is None:
         raise PermanentError("not audio: ffmpeg names no audio stream", hint="use another source")
@@ -129,9 +180,9 @@ def _decoded(
         )
     return replace(
         found,
-        seconds=seconds,
+        seconds=round(seconds, 6),
         samples=round(seconds * found.rate),
-        pcm=digest.group(1),
+        pcm=counted.pcm,
         loudness=loudness,
         peak=peak,
         packets=packets(ctx, tool, path, found) if found.codec == "aac" else "",
@@ -140,27 +191,29 @@ def _decoded(
     )
 
 
-def _feed(loud: bool, mono: Path | None, tap: Path | None) -> list[str]:
+def _feed(beside: _Beside) -> list[str]:
     """Filters of the one decode: the samples, beside them the meter, the mono rendering and the fingerprint.
 
     The meter has a branch of its own: some versions of it convert what passes through.
     """
     chain = f"asetnsamples=n={ffmpeg.PACKET_SAMPLES}:p=0"
-    if not loud and mono is None and tap is None:
+    loud, mono, tap = beside.loud, beside.mono, beside.tap
+    if beside == _ALONE:
         return ["-map", "0:a:0", "-af", chain]
     branches = ["[pcm]", *(["[m]"] if loud else []), *(["[one]"] if mono else []), *(["[p]"] if tap else [])]
     graph = f"[0:a:0]{chain},asplit={len(branches)}{''.join(branches)}"
+    more: list[str] = []
     if loud:
-        graph += f";[m]{METER},anullsink"
-    beside: list[str] = []
+        graph += f";[m]{METER}[void]"
+        more += ["-map", "[void]", "-c:a", "pcm_s16le", "-f", "null", "pipe:1"]
     if mono is not None:
         graph += f";[one]{MONO}[small]"
-        beside += ["-map", "[small]", "-t", f"{hearing.LONGEST_S:.0f}", "-c:a", "pcm_s16le", "-f", "s16le"]
-        beside.append(f"file:{mono}")
+        more += ["-map", "[small]", "-t", f"{hearing.LONGEST_S:.0f}", "-c:a", "pcm_s16le", "-f", "s16le"]
+        more.append(f"file:{mono}")
     if tap is not None:
         graph += f";[p]{sound.HEARD}[print]"
-        beside += ["-map", "[print]", *sound.WRITTEN, f"file:{tap}"]
-    return ["-filter_complex", graph, *beside, "-map", "[pcm]"]
+        more += ["-map", "[print]", *sound.WRITTEN, f"file:{tap}"]
+    return ["-filter_complex", graph, *more, "-map", "[pcm]"]
 
 
 def _metered(text: str) -> tuple[float | None, float | None]:

@@ -41,7 +41,7 @@ def look(settings: Settings, home: Path, work: Path) -> Ready:
     tool = ffmpeg.find_ffmpeg(settings.ffmpeg)
     lacking = ffmpeg.missing(tool)
     if lacking:
-        raise BlockedError(f"{tool.path} lacks {', '.join(lacking)}", hint="install a complete ffmpeg")
+        raise BlockedError(f"{tool.path} lacks {', '.join(lacking)}", hint="install a complete ffmpeg, 4.4 or later")
     findings = [
         Finding(title="ffmpeg", state="ok", text=f"{tool.version} at {tool.path}"),
         yt_dlp_finding(),
@@ -215,7 +215,7 @@ def _tool_check(settings: Settings) -> Check:
             name="ffmpeg",
             state="broken",
             message=f"{tool.path} lacks {', '.join(lacking)}",
-            fix="install a complete ffmpeg",
+            fix="install a complete ffmpeg, 4.4 or later",
         )
     return Check(
         name="ffmpeg",

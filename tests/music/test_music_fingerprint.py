@@ -85,7 +85,9 @@ def test_a_fingerprint_that_fails_is_no_damage_of_the_source(
     broken = replace(tool, path=str(refuses))
     found = measure.measure(ctx, broken, str(melodies / "a.m4a"), True, None, tmp_path / "x.fp")
     plain = measure.measure(ctx, tool, str(melodies / "a.m4a"), True)
-    assert replace(found, cpu_s=0.0) == replace(plain, cpu_s=0.0) and found.fingerprint == ""
+    assert replace(found, cpu_s=0.0, warnings=()) == replace(plain, cpu_s=0.0)
+    assert found.fingerprint == "" and found.loudness is not None
+    assert len(found.warnings) == 1 and found.warnings[0].startswith("no fingerprint: ")
     for name in ("broken.m4a", "cut.m4a"):
         with pytest.raises(PermanentError, match=r"damaged|not audio"):
             measure.measure(ctx, tool, str(audio / name), True, None, tmp_path / "x.fp")
