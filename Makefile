@@ -37,7 +37,7 @@ demo: $(STAMP) ## three tasks, start to proved end, then exit
 	@$(PY) -m daemon --home $(HOME_DIR)-demo demo
 
 test: $(DEVSTAMP) ## the whole test suite
-	@$(PY) -m pytest -n 3 --dist loadfile -q
+	@$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -q
 
 check: $(DEVSTAMP) ## lint, types, import rules
 	@$(VENV)/bin/ruff check .

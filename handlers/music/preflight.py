@@ -41,7 +41,9 @@ def look(settings: Settings, home: Path, work: Path) -> Ready:
     tool = ffmpeg.find_ffmpeg(settings.ffmpeg)
     lacking = ffmpeg.missing(tool)
     if lacking:
-        raise BlockedError(f"{tool.path} lacks {', '.join(lacking)}", hint="install a complete ffmpeg, 4.4 or later")
+        raise BlockedError(
+            f"{tool.path} lacks {', '.join(lacking)}", hint="install a complete ffmpeg, 4.4 or later"
+        )
     findings = [
         Finding(title="ffmpeg", state="ok", text=f"{tool.version} at {tool.path}"),
         yt_dlp_finding(),

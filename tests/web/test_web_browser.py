@@ -256,6 +256,12 @@ def every_page(world) -> list[str]:
     ]
 
 
+CURRENT_IN_VIEW = """(() => {
+  const now = document.querySelector("nav [aria-current]")?.getBoundingClientRect();
+  return !now || (now.left >= 0 && now.right <= document.documentElement.clientWidth);
+})()"""
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_every_page_is_readable_wide_and_narrow(world, site: WebServer, tab: Browser, dark: bool) -> None:
     for number, path in enumerate(every_page(world)):
@@ -265,6 +271,7 @@ def test_every_page_is_readable_wide_and_narrow(world, site: WebServer, tab: Bro
             spill = tab.run("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert spill <= 0, f"{path} is {spill} px wider than a screen of {width}"
             assert tab.run(CONTRAST) == [], (path, width)
+            assert tab.run(CURRENT_IN_VIEW), (path, width)
             tab.picture(
                 f"{number:02}-{path.split('?')[0].strip('/').split('/')[0] or 'overview'}-{width}"
                 f"-{'dark' if dark else 'light'}"
