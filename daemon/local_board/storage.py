@@ -119,6 +119,9 @@ CACHE_KIB = 2_048
 this bounds the board's memory; eight times as much made no query over 100,000 pages quicker, for the system
 keeps the file's pages too."""
 
+STATEMENTS = 96
+"""Prepared statements that each connection keeps: enough for the questions that come again and again."""
+
 PAGE_SIZE = 8_192
 """Bytes of a page of the file: a scan of all rows reads half as often as with SQLite's 4,096 (a fifth off a
 query).
@@ -154,7 +157,7 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False, cached_statements=512
+            self.path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS
         )
         connection.row_factory = sqlite3.Row
         connection.execute(f"PRAGMA page_size={PAGE_SIZE}")

@@ -37,6 +37,7 @@ def one(request: pytest.FixtureRequest) -> Tool:
     return calls.find_ffmpeg(path)
 
 
+@pytest.mark.parametrize("one", ["system"], indirect=True)  # the rest of the suite runs on the bundled one
 @pytest.mark.parametrize("name", ["aac.m4a", "opus.webm", "mp3.mp3", "deep.wav"])
 def test_a_track_ends_as_proved_files_measured_and_heard(
     name: str, one: Tool, site: Site, sync: Sync, tmp_path: Path

@@ -11,6 +11,7 @@ from daemon.core.gates import Call, Decision
 from daemon.core.status import RunState
 from daemon.engine.past import open_tasks
 from daemon.store import Run, Store, open_engine, tables
+from daemon.store.database import CACHE_KIB, HEAP_MIB
 from daemon.store.rows import Made
 
 TASK = "a" * 32
@@ -259,3 +260,13 @@ def test_a_table_that_a_newer_version_adds_is_made_beside_the_rest(store: Store,
     assert again.id == store.id
     assert again.run(attempt().run) == store.run(attempt().run)
     assert sa.inspect(again.engine).has_table("handoffd_shares")
+
+
+def test_connections_are_small_and_share_one_limit(tmp_path: Path) -> None:
+    """A daemon has two dozen of them; what each keeps is what its memory grows by."""
+    engine = open_engine(f"sqlite:///{tmp_path / 'state.db'}")
+    with engine.connect() as one, engine.connect() as two:
+        for connection in (one, two):
+            assert connection.exec_driver_sql("PRAGMA cache_size").scalar() == -CACHE_KIB
+            assert connection.exec_driver_sql("PRAGMA soft_heap_limit").scalar() == HEAP_MIB << 20
+    engine.dispose()
