@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSPortableJSONSerializer, SetWorkflowID
+from dbos import DBOS, DBOSPortableJSONSerializer, SetWorkflowID, _workflow_commands
 from dbos import error as dbos_error
 
 from daemon.engine.conclusion import Engineering
@@ -39,6 +39,13 @@ LISTEN_S = 2.0
 OWN_QUEUE_S = 60.0
 """How often DBOS looks into a queue of its own, which holds nothing of ours: recovered work keeps its queue.
 At DBOS's second this took a quarter of the CPU time of an idle daemon."""
+
+OWN_JOBS_S = 60.0
+"""How often DBOS looks, on SQLite, for workflows whose delay or time limit is over: ours have neither. At its
+own second this took a quarter of the CPU time of an idle daemon. On PostgreSQL a look holds a transaction
+until the next one, and the server ends it when that takes long."""
+
+_JOBS_S = _workflow_commands._BACKGROUND_JOBS_INTERVAL_SEC
 
 ELSEWHERE = "ELSEWHERE"
 
@@ -94,8 +101,10 @@ class Engine:
                 "scheduler_polling_interval_sec": 300.0,
             }
         )
-        # There is no setting for it in the version that we pin.
+        # There are no settings for these two in the version that we pin.
         dbos._registry.get_internal_queue()._polling_interval_sec = OWN_QUEUE_S
+        alone = self._database.dialect.name == "sqlite"
+        _workflow_commands._BACKGROUND_JOBS_INTERVAL_SEC = OWN_JOBS_S if alone else _JOBS_S
         DBOS.listen_queues([self._queue])
         DBOS.launch()
         self._waiting = DBOS.register_queue(self._queue, polling_interval_sec=self._poll)

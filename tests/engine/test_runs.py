@@ -865,10 +865,15 @@ def test_a_retry_does_not_wait_for_a_clock_that_was_ahead(rig: Rig, ahead: float
 def test_the_engines_own_queue_is_left_alone_and_ours_is_looked_into(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An idle daemon pays for one queue, not for two."""
+    """An idle daemon pays for one queue, not for two, nor for delays and time limits that no run has."""
     from dbos._sys_db import SystemDatabase
 
     asked: list[str] = []
+    swept: list[float] = []
+    sweep = SystemDatabase.transition_delayed_workflows
+    monkeypatch.setattr(
+        SystemDatabase, "transition_delayed_workflows", lambda self: (swept.append(1.0), sweep(self))[1]
+    )
     look = SystemDatabase.start_queued_workflows
 
     def counted(self: Any, queue: Any, *rest: Any, **more: Any) -> Any:
@@ -881,6 +886,7 @@ def test_the_engines_own_queue_is_left_alone_and_ours_is_looked_into(
         assert time.monotonic() < end
         time.sleep(0.05)
     assert set(asked) == {"handoffd.host1"}
+    assert len(swept) <= 1, "over more than two seconds"
 
 
 def test_a_decision_that_stands_is_said_anew_each_minute(rig: Rig) -> None:
