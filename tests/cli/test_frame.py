@@ -68,18 +68,19 @@ print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)
 
 
 def test_help_costs_less_than_120_ms_of_cpu() -> None:
-    """Where a bare Python costs 15 ms or less; a machine that is slower, or busy with other work, is given as
-    much more (8 bare starts: measured are 5 to 7)."""
-
-    def once(*words: str) -> float:
+    def once() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, check=True)
+        subprocess.run([sys.executable, "-m", "daemon", "--help"], cwd=ROOT, capture_output=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    pairs = [(once("-m", "daemon", "--help"), once("-c", "pass")) for _ in range(5)]
-    cost, bare = (min(column) for column in zip(*pairs, strict=True))
-    assert cost < max(0.120, 8 * bare)
+    # What else the machine does only adds to it, so the cheapest of some calls is what it costs.
+    least = once()
+    for _ in range(19):
+        if least < 0.120:
+            break
+        least = min(least, once())
+    assert least < 0.120
 
 
 def test_every_command_has_the_help_line_that_its_list_shows() -> None:

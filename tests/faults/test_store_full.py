@@ -129,13 +129,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "restart",
-    [
-        pytest.param(False, id="it goes on", marks=pytest.mark.faults),  # a minute of the engine's back-off
-        pytest.param(True, id="killed and started meanwhile"),
-    ],
-)
+@pytest.mark.parametrize("restart", [False, True], ids=["it goes on", "killed and started meanwhile"])
 def test_a_full_disk_stops_the_work_until_there_is_room(home: Home, restart: bool) -> None:
     with service.session(home.loaded) as short:
         first = short.board.create(Draft(title="First", handler="holder")).id

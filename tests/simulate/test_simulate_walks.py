@@ -45,7 +45,7 @@ def test_a_walk_is_the_same_on_sqlite(seed: int, tmp_path: Path) -> None:
         return made[-1]
 
     try:
-        real, memory = walk(seed, 250, make_store=on_disk), walk(seed, 250)
+        real, memory = walk(seed, 500, make_store=on_disk), walk(seed, 500)
         assert real.board.pages == memory.board.pages
         assert real.events == memory.events
         one, two = real.hosts[0].store, memory.hosts[0].store
