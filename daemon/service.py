@@ -311,6 +311,8 @@ class Service(Parts):
         """Read the settings again; with a mistake in them the last good ones stay, and everyone is told."""
         self._notify.reloading()
         before = self.loaded
+        # Before the read: a file that is mended while its mistake is being told has to be read again.
+        looked_at = before.stamp_now()
         try:
             fresh = reload(before)
         except HandoffdError as error:
@@ -319,7 +321,7 @@ class Service(Parts):
                 self.log.error("config.reload_failed", error=error.one_line())
                 self.store.event("config.reload_failed", error=error.one_line())
             self.metrics.set("config_last_reload_successful", 0)
-            self.loaded = replace(before, stamp=_stamp_now(before))
+            self.loaded = replace(before, stamp=looked_at)
             self._notify.ready("settings have mistakes: the last good ones are in force")
             return
         keys = changed_keys(before, fresh)
@@ -333,12 +335,3 @@ class Service(Parts):
         self.store.event("config.reloaded", keys=keys, need_restart=later)
         self._notify.ready("reloaded")
         self.clock.look_now()
-
-
-def _stamp_now(loaded: Loaded) -> tuple[int, int, int] | None:
-    """So that a file with a mistake is read again when it changes, not each second."""
-    try:
-        stat = loaded.paths.config.stat()
-    except OSError:
-        return None
-    return (stat.st_ino, stat.st_size, stat.st_mtime_ns)

@@ -81,9 +81,14 @@ class Loaded:
         """One that knows the secrets of this load."""
         return Redactor(self.secrets.values_to_hide())
 
+    def stamp_now(self) -> tuple[int, int, int] | None:
+        """The settings file's stamp at this moment (see ``stamp``). Take it before a read, never after:
+        a write in between would pass for one that was read."""
+        return _stamp(self.paths.config)
+
     def file_changed(self) -> bool:
         """Whether the settings file is another one than at the time of this load."""
-        return _stamp(self.paths.config) != self.stamp
+        return self.stamp_now() != self.stamp
 
     def entries(self) -> Iterator[tuple[str, Any, str]]:
         """(dotted key, value, origin) of every effective setting, in the order of the model."""

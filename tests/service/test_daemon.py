@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from daemon.local_board.server import BoardServer
 from daemon.settings.load import load
 from daemon.settings.model import BoardSettings
 from daemon.testing import QuietLog
+from daemon.wiring import open_store
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HANDOFFD_WEB__PORT": "0"}
@@ -151,6 +152,28 @@ def test_a_bad_reload_keeps_the_last_good_settings_and_is_told_everywhere(tmp_pa
         (tmp_path / "handoffd.toml").write_text("[poll]\ninterval = 7.0\n")
         one.says("config.reloaded")
         assert one.end() == 0
+
+
+def test_a_file_mended_while_its_mistake_is_being_told_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mistake is in the log before the daemon has finished with it: whoever reads it may be faster."""
+    file = tmp_path / "handoffd.toml"
+    loaded, registry = service.with_handlers(load(home=tmp_path, env=BASE))
+    one = service.Service(loaded, registry, lock=service.HomeLock(loaded.paths.lock), web=False, once=False)
+    with closing(open_store(loaded)) as one.store:
+        tell = one.store.event
+
+        def tell_and_be_read(name: str, **fields: Any) -> None:
+            tell(name, **fields)
+            file.write_text("[poll]\ninterval = 7.0\n")
+
+        monkeypatch.setattr(one.store, "event", tell_and_be_read)
+        file.write_text("[poll]\nintervall = 7.0\n")
+        assert one.loaded.file_changed()
+        one.reload()
+        assert b"handoffd_config_last_reload_successful 0.0" in one.metrics.render()
+        assert one.loaded.file_changed(), "the mended file would stay unread for ever"
 
 
 def test_a_second_daemon_on_a_home_says_who_holds_it_and_exits_75(tmp_path: Path) -> None:
