@@ -26,6 +26,7 @@ import httpx
 from daemon.local_board import BoardConfig
 from daemon.local_board.board import Board, Call
 from daemon.local_board.server import BoardServer
+from daemon.process import settle
 
 TOKEN = "bench-token-of-the-board"
 STATUSES = ("Ready", "In Progress", "Completed", "Failed", "Blocked")
@@ -203,6 +204,7 @@ def run(pages: int, rounds: int, path: Path) -> dict[str, dict[str, float]]:
         BoardServer(BoardConfig(db=path, token=TOKEN, seed=2)) as server,
         httpx.Client(base_url=server.url, headers=headers, trust_env=False, timeout=60) as http,
     ):
+        settle()  # as `handoffd board serve` does
         p50, p95 = measure(rounds * 5, lambda _: http.get("/v1/users/me"))
         out["who am I"] = {"p50": round(p50, 2), "p95": round(p95, 2)}
         for name, body in queries().items():

@@ -20,7 +20,7 @@ from daemon.core.status import RunState
 from daemon.engine.child import kill_children
 from daemon.observability.sd_notify import Notifier
 from daemon.parts import Parts
-from daemon.process import Holder, HomeLock, Signals, frugal_memory
+from daemon.process import Holder, HomeLock, Signals, frugal_memory, settle
 from daemon.session import Session, session
 from daemon.settings.load import Loaded, changed_keys, reload
 from daemon.wiring import with_handlers
@@ -61,6 +61,7 @@ def run(
         try:
             service.start()
             started(service)
+            settle()
             service.wait(signals)
         finally:
             service.stop()

@@ -81,6 +81,7 @@ def serve(
     from daemon.core import ids
     from daemon.local_board import BoardConfig
     from daemon.local_board.server import BoardServer
+    from daemon.process import settle
     from daemon.wiring import board_token
 
     loaded = call.load()
@@ -110,6 +111,7 @@ def serve(
     emit_line({"url": server.url, "token": config.token, "root_page": config.root_page})
     if not as_json:
         talk(f"the board is in {file}; Ctrl-C stops it")
+    settle()
     _until_told()
     server.stop()
 

@@ -90,7 +90,7 @@ def dedup_plan(call: Invocation, as_json: bool) -> int:
 
 @library.command("dedup-apply", cls=Command)
 @click.argument("plan", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--hash", "plan_hash", required=True, help="The plan's hash, as dedup-plan printed it.")
+@click.option("--hash", "plan_hash", default="", help="The plan's hash, where its name does not carry it.")
 @json_option
 @click.pass_obj
 def dedup_apply(call: Invocation, plan: Path, plan_hash: str, as_json: bool) -> int:

@@ -39,7 +39,7 @@ LISTED = 3_000
 
 _DENSE_FROM = 8
 """Sampled rows that have to fit, and ..."""
-_DENSE_ONE_IN = 6
+_DENSE_ONE_IN = 16
 """... of how many one, for the rows in front to be asked: some thousand of them at most."""
 _RARE_ONE_IN = 100
 """Of how many sampled rows one at most meets the rest of the filter, for that to be the short way."""
@@ -91,7 +91,7 @@ def rows(call: Call, asked: Asked, compiled: Compiler, where: Sql, limit: int) -
         out = [row for row in in_front if row["page"] in fitting]
         if len(out) >= limit or len(in_front) < ahead:
             return out[:limit]
-    found = _found(call, asked.schema, compiled.tests, span)
+    found = _found(call, asked, compiled.tests, span)
     known = Compiler(call, asked.schema, found).filter(asked.filter)
     return _ordered(call, asked, known, limit, by_key=_decided_by_key(call, asked, found))
 
@@ -166,14 +166,33 @@ def _among(call: Call, asked: Asked, where: Sql, pages: Iterable[int]) -> set[in
 
 
 def _found(
-    call: Call, schema: Schema, tests: Mapping[Test, Property], span: text_chunks.Span
+    call: Call, asked: Asked, tests: Mapping[Test, Property], span: text_chunks.Span
 ) -> dict[Test, Sql]:
-    """The rows that pass each test, as conditions on their keys."""
+    """The rows that pass each test, as conditions on their keys.
+
+    As soon as one that every row has to pass leaves a list, the statement asks the listed rows for the rest.
+    """
     out: dict[Test, Sql] = {}
+    needed = _needed(call, asked)
     for prop in {prop.number: prop for prop in tests.values()}.values():
         own = [test for test in tests if test.number == prop.number]
-        for test, marks in text_chunks.look(call, schema, prop, own, span).items():
+        for test, marks in text_chunks.look(call, asked.schema, prop, own, span).items():
             out[test] = _by_key(marks, span.first)
+        if any(test in needed and not out[test].text.startswith(_BY_BYTES) for test in own):
+            break
+    return out
+
+
+def _needed(call: Call, asked: Asked) -> set[Test]:
+    """The tests that are a filter's only condition, or stand in its outermost `and`."""
+    given = asked.filter or {}
+    members = given.get("and", [given]) if "or" not in given else []
+    out: set[Test] = set()
+    for member in members:
+        if "and" not in member and "or" not in member:
+            compiler = Compiler(call, asked.schema)
+            compiler.filter(member)
+            out |= compiler.tests.keys()
     return out
 
 

@@ -15,6 +15,7 @@ file of an earlier version simply has none.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import struct
 import sys
@@ -22,6 +23,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate, repeat
 from operator import contains
 from typing import Any
@@ -193,11 +195,11 @@ def _fitting(texts: str, packed: bytes, test: Test, *, crowded: bool) -> bytes |
     out = bytearray(len(packed) // 4 - 1)
     starts = array("I")
     before, behind = _AROUND[test.kind]
-    looped, lead = 0, len(before)
+    looped = 0
     for needle in test.needles or ("",):
-        wanted = before + needle + behind
-        at = texts.find(wanted) if _MARK not in needle else -1
-        while at >= 0:
+        if _MARK in needle:
+            continue
+        for hit in _pattern(before + needle, behind).finditer(texts):
             if not starts:
                 starts.frombytes(packed)
                 if sys.byteorder == "big":
@@ -205,10 +207,17 @@ def _fitting(texts: str, packed: bytes, test: Test, *, crowded: bool) -> bytes |
             looped += 1
             if looped > _LOOPED:
                 return _compared(texts, test)
-            row = bisect_right(starts, at + lead) - 1
-            out[row] = 1
-            at = texts.find(wanted, starts[row + 1] - 1)
+            out[bisect_right(starts, hit.start() + len(before)) - 1] = 1
     return out
+
+
+@lru_cache(maxsize=64)
+def _pattern(wanted: str, behind: str) -> re.Pattern[str]:
+    """Finds a text's first place at most: the rest of the text, or the mark behind it, is looked past.
+
+    A search by `re` skips to the first sign; `str.find` took twice as long over ordinary sentences.
+    """
+    return re.compile(re.escape(wanted) + (f"(?={behind})" if behind else f"[^{_MARK}]*"))
 
 
 def _compared(texts: str, test: Test) -> bytes:

@@ -1,7 +1,7 @@
 """Modes ``scan``, ``verify``, ``dedup-plan`` and ``dedup-apply``: the library looked after.
 
 Plan, review, apply: ``dedup-plan`` writes down what it would do and ends in Review; ``dedup-apply`` does just
-that, when it is given the plan's name and hash.
+that, when it is given the plan's name, which carries its hash.
 """
 
 from __future__ import annotations
@@ -96,22 +96,22 @@ def _plan(ctx: Context, ready: preflight.Ready, settings: Settings, sheet: Sheet
         sheet.find("1", "Looks alike, left alone", text, "warn")
     if not made.groups:
         return Done(summary=f"No proved duplicates; {len(made.unproved)} look alike.", data=sheet.data())
-    how = f'Parameters: mode = "dedup-apply", plan = "{path.name}", plan_hash = "{digest}"'
+    how = f'Parameters: mode = "dedup-apply", plan = "{path.name}"'
     reason = f"{made.files} files of {len(made.groups)} duplicates could go to the trash"
     return NeedsReview(reason=reason, summary=f"{reason}. To do it: {how}", data=sheet.data())
 
 
 def _apply(ctx: Context, params: Params, settings: Settings, sheet: Sheet) -> Outcome:
     sheet.stage = "dedup.applied"
-    if not params.plan or not params.plan_hash:
-        raise PermanentError("dedup-apply needs a plan", hint="give plan and plan_hash in Parameters")
+    if not params.plan:
+        raise PermanentError("dedup-apply needs a plan", hint="give plan in Parameters")
     made = ctx.step("load", cleanup.load, params.plan, params.plan_hash, ctx.home)
     applied = ctx.step("apply", cleanup.apply, made, settings, ctx.home)
     there = ctx.step("read back", moved_files, applied)
     ctx.evidence(
         "dedup.applied",
         "delta",
-        params.plan_hash,
+        made.hash(),
         there == made.files,
         {"planned": made.files, "moved": there},
     )

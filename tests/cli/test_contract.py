@@ -139,8 +139,6 @@ def test_arguments_are_few_and_the_rest_may_be_left_out() -> None:
         "handoff ack": {"agent", "understood"},
         "handoff ask": {"need"},
         "handoff refuse": {"code", "reason"},
-        # The plan that a person reviewed, by its hash.
-        "music library dedup-apply": {"plan_hash"},
     }
 
 

@@ -58,8 +58,8 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 OPERATORS = ["contains", "does_not_contain", "starts_with", "ends_with", "does_not_equal"]
-STRANGE = ["\x1e", "a\x1eb", "İ", "i̇", "ß", "SS", "Σ", "ς", "K", "𝒳"]
-"""The mark of chunks, and letters whose case is not a matter of one letter for one."""
+STRANGE = ["\x1e", "a\x1eb", ".*", "(x", "\\d", "o\nn", "İ", "i̇", "ß", "SS", "Σ", "ς", "K", "𝒳"]
+"""The mark of chunks, signs of patterns, and letters whose case is not a matter of one letter for one."""
 
 texts = st.one_of(
     st.builds(

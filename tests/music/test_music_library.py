@@ -316,6 +316,31 @@ def test_plan_review_apply_restore(doubled: Path, sync: Sync) -> None:
     assert library_files(doubled) == before
 
 
+def test_a_plan_s_name_carries_the_hash_that_it_is_applied_with(doubled: Path, sync: Sync) -> None:
+    before = library_files(doubled)
+    plan = mode(sync, "dedup-plan", **GENEROUS).outcome.data["plan"]
+    saved = doubled / "plans" / plan["plan"]
+    assert plan["hash"].startswith(saved.stem.removeprefix("dedup-"))
+    whole = saved.read_text()
+    other = saved.with_name(f"dedup-{'0' * 16}.json")
+    other.write_text(whole)
+    short = saved.with_name(f"dedup-{plan['hash'][:8]}.json")
+    short.write_text(whole)
+    for name, given in ((other.name, ""), (short.name, ""), (saved.name, plan["hash"][:15])):
+        hashed = f'\nplan_hash = "{given}"' if given else ""
+        refused = mode(sync, "dedup-apply", f'plan = "{name}"{hashed}', **GENEROUS)
+        assert (
+            isinstance(refused.outcome, Failed) and "not the one that was reviewed" in refused.outcome.reason
+        )
+    saved.write_text(whole.replace("Old/", "New/"))
+    refused = mode(sync, "dedup-apply", f'plan = "{saved.name}"', **GENEROUS)
+    assert isinstance(refused.outcome, Failed) and library_files(doubled) == before
+    saved.write_text(whole)
+    done = mode(sync, "dedup-apply", f'plan = "{saved.name}"', **GENEROUS)
+    assert isinstance(done.outcome, Done) and gates(done)["dedup.applied"] == "passed"
+    assert len([f for f in library_files(doubled) if not f.startswith("_trash")]) == len(before) - 3
+
+
 def test_a_plan_is_refused_when_the_library_changed(doubled: Path, sync: Sync) -> None:
     plan = mode(sync, "dedup-plan", **GENEROUS).outcome.data["plan"]
     order = f'plan = "{plan["plan"]}"\nplan_hash = "{plan["hash"]}"'
