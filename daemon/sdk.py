@@ -321,9 +321,9 @@ class Context(Protocol):
         ``timeout`` and ``silence`` (neither output nor CPU time) in seconds; the group is killed when one is
         over, when the run is cancelled, and when the daemon dies (Linux). The environment is a short
         allow-list plus ``env``. ``on_line`` gets each line of stdout. ``max_file`` and ``max_memory`` in
-        bytes are set as resource limits. ``one_core`` keeps it on one core (Linux), for a program of threads
-        that hand small pieces to each other: less CPU time in all, and a track or two run side by side on
-        cores of their own. Does not raise on failure: look at the result.
+        bytes are set as resource limits. ``one_core`` is for a program of threads that hand small pieces to
+        each other (Linux): alone it has all cores, beside others of its kind each keeps to one, which takes
+        less CPU time in all. Does not raise on failure: look at the result.
         """
 
     def history(

@@ -18,6 +18,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from daemon.core import stall
+from daemon.engine import cores
 from daemon.engine.signs import Signs, group_cpu
 from daemon.sdk import ChildResult
 
@@ -29,9 +30,6 @@ GRACE_S = 2.0
 
 _LIVE: set[int] = set()
 """Process groups under way; only whole operations on it, which CPython makes one at a time."""
-
-_BOUND: set[int] = set()
-"""Those of them that keep to one core."""
 
 _LAUNCH = str(Path(__file__).with_name("launch.py"))
 
@@ -56,7 +54,6 @@ def run_child(
     its output."""
     own = tuple(str(a) for a in argv)
     limits = (str(number or 0) for number in (os.getpid(), max_file, max_memory))
-    cores = ",".join(str(core) for core in _free_cores()) if one_core else ""
     environment = {k: os.environ[k] for k in PASSED_ON if k in os.environ}
     environment |= {"HOME": str(cwd or Path.cwd()), **(env or {})}
     began = time.monotonic()
@@ -64,7 +61,7 @@ def run_child(
         fed.write(stdin)
         fed.seek(0)
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", _LAUNCH, *limits, cores, *own],
+            [sys.executable, "-I", "-S", _LAUNCH, *limits, "batch" if one_core else "", *own],
             stdin=fed,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -74,10 +71,11 @@ def run_child(
         )
     watch = _Watch(process, keep, on_line, signs)
     _LIVE.add(process.pid)
-    if one_core:
-        _BOUND.add(process.pid)
     try:
-        with signs.child(process.pid) if signs is not None else nullcontext():
+        with (
+            signs.child(process.pid) if signs is not None else nullcontext(),
+            cores.shared(process.pid) if one_core else nullcontext(),
+        ):
             ended = watch.until(began + timeout, silence, cancelled)
     except BaseException:
         _kill(process.pid, signal.SIGKILL)
@@ -85,7 +83,6 @@ def run_child(
         raise
     finally:
         _LIVE.discard(process.pid)
-        _BOUND.discard(process.pid)
         watch.close()
     return ChildResult(
         argv=own,
@@ -97,20 +94,6 @@ def run_child(
         cpu_s=watch.cpu_s,
         why=watch.why,
     )
-
-
-def _free_cores() -> list[int]:
-    """The cores that a bound child may choose from: those that no other one keeps to, else all. Empty = this
-    system binds nothing."""
-    if not hasattr(os, "sched_getaffinity"):
-        return []
-    taken: set[int] = set()
-    for pid in list(_BOUND):
-        with suppress(OSError):  # it has just ended
-            kept = os.sched_getaffinity(pid)
-            taken |= kept if len(kept) == 1 else set()
-    ours = os.sched_getaffinity(0)
-    return sorted(ours - taken or ours)
 
 
 def kill_children() -> int:
@@ -164,9 +147,9 @@ class _Watch:
                 pipe.close()
 
     def until(self, deadline: float, silence: float | None, cancelled: Callable[[], bool]) -> str:
-        wait = 0.005
+        wait = 0.001
         while not self._reaped():
-            wait = 0.005 if self._read(wait) else min(wait * 2, 0.1)
+            wait = 0.001 if self._read(wait) else min(wait * 2, 0.1)
             now = time.monotonic()
             if cancelled():
                 return self._stop("cancelled")
@@ -226,7 +209,7 @@ class _Watch:
             self._line(bytes(self._partial))
 
     def _read(self, wait: float) -> bool:
-        """Whether something came. Closed pipes leave the selector; with none left this just waits."""
+        """Whether something came, or an end. Closed pipes leave the selector; with none left this waits."""
         if not self._selector.get_map():
             time.sleep(wait)
             return False
@@ -236,10 +219,10 @@ class _Watch:
                 data = os.read(key.fd, 65536)
             except BlockingIOError:
                 continue
-            if not data:
+            got = True
+            if not data:  # it is about to end: looked for at once, not after a pause that had grown meanwhile
                 self._selector.unregister(key.fileobj)
                 continue
-            got = True
             self._last_output = time.monotonic()
             if self._signs is not None:
                 self._signs.output()

@@ -27,29 +27,24 @@ def _limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (top, top))
 
 
-def _keep_to_one_of(cores: set[int]) -> None:
-    """Stay on the core that the kernel has just started us on, where it chose a quiet one, if it is among
-    ``cores``. As batch work, so that a thread that wakes does not push its waker aside: with ffmpeg's
-    threads, one a stage, both together save an eighth of the CPU time of a track.
+def _as_batch_work() -> None:
+    """A thread that wakes does not push its waker aside: with ffmpeg's threads, one a stage, this and one
+    core (cores.py) together save an eighth of the CPU time of a track.
     """
-    import ctypes
-
-    here = ctypes.CDLL(None).sched_getcpu()
     try:
-        os.sched_setaffinity(0, {here if here in cores else min(cores)})
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     except OSError:
         return  # a container may forbid it; the work is the same
 
 
 def main() -> None:
-    """Arguments: parent, most bytes of a file, most bytes of memory (0 = no limit), cores to keep to one of
-    (numbers with commas, may be empty), then the program's own.
+    """Arguments: parent, most bytes of a file, most bytes of memory (0 = no limit), ``batch`` or empty, then
+    the program's own.
 
     Exits 127 when it can't start.
     """
     parent, max_file, max_memory = (int(a) for a in sys.argv[1:4])
-    cores, argv = sys.argv[4], sys.argv[5:]
+    batch, argv = sys.argv[4], sys.argv[5:]
     _die_with(parent)
     _limit(resource.RLIMIT_CORE, 0)
     if max_file:
@@ -59,8 +54,8 @@ def main() -> None:
         _limit(resource.RLIMIT_FSIZE, max_file)
     if max_memory:
         _limit(resource.RLIMIT_AS, max_memory)
-    if cores and sys.platform == "linux":
-        _keep_to_one_of({int(core) for core in cores.split(",")})
+    if batch and sys.platform == "linux":
+        _as_batch_work()
     try:
         os.execvp(argv[0], argv)  # noqa: S606 - an argv list, no shell
     except OSError as error:
