@@ -70,9 +70,8 @@ def _keep(pid: int, cores: frozenset[int]) -> None:
         except OSError:
             return  # it has just ended
         for thread in threads:
-            with suppress(
-                OSError
-            ):  # a thread that ended, or a container that forbids it: the work is the same
+            # It may have ended, or a container forbids it: the work is the same.
+            with suppress(OSError):
                 os.sched_setaffinity(int(thread), cores)
         if not threads:
             return

@@ -22,7 +22,7 @@ from daemon.local_board.forms import read_form
 from daemon.local_board.ids import parse_id
 from daemon.local_board.routes import Route
 from daemon.local_board.small_endpoints import check_basic
-from daemon.local_board.texts import dumps
+from daemon.local_board.texts import encode
 
 BODY_LIMIT = 512_000
 """Bytes of a request body (documented: 500 kB), but for file parts."""
@@ -75,7 +75,7 @@ def too_large(board: Board, request_id: str) -> Answer:
         "message": "Request body too large.",
         "code": 413,
     }
-    return _rendered(413, dumps(body), request_id, {})
+    return _rendered(413, encode(body), request_id, {})
 
 
 def parse_body(request: Request) -> Any:
@@ -225,22 +225,22 @@ def perform(
 
 def render(board: Board, status: int, body: dict[str, Any], request_id: str, extra: dict[str, str]) -> Answer:
     """The answer's bytes and headers."""
-    return _rendered(status, dumps(body), request_id, extra)
+    return _rendered(status, encode(body), request_id, extra)
 
 
 def render_call(call: Call, body: dict[str, Any]) -> Answer:
     """The same for an endpoint's answer, whose mentions are completed first."""
-    text = dumps(body)
-    if mentions.MARK in text:
+    answer = encode(body)
+    if mentions.MARK.encode() in answer:
         with call.board.store.read() as db:
             mentions.resolve(replace(call, db=db), body)
-        text = dumps(body)
-    return _rendered(call.status, text, call.request_id, {})
+        answer = encode(body)
+    return _rendered(call.status, answer, call.request_id, {})
 
 
-def _rendered(status: int, text: str, request_id: str, extra: dict[str, str]) -> Answer:
+def _rendered(status: int, body: bytes, request_id: str, extra: dict[str, str]) -> Answer:
     headers = {"content-type": "application/json; charset=utf-8", "x-notion-request-id": request_id, **extra}
-    return Answer(status=status, body=text.encode(), headers=headers)
+    return Answer(status=status, body=body, headers=headers)
 
 
 def refuse(board: Board, error: ApiError, request_id: str) -> Answer:
