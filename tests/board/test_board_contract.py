@@ -12,7 +12,7 @@ from daemon.core.ports import Board, PageWrite
 from daemon.core.status import Status
 from daemon.core.task import Draft, Priority
 from daemon.testing import MemoryBoard
-from tests.board.conftest import Bench, claim
+from tests.board.conftest import Bench, Hand, claim
 
 END = PageWrite(status=Status.COMPLETED, result="done", why="", report="http://x/1", claim=claim(lease=0))
 
@@ -148,12 +148,31 @@ def test_what_is_not_there_is_not_found(board: Board, call: Callable[[Board], ob
         call(board)
 
 
-def test_sections_and_comments_take_place(board: Board) -> None:
-    task = board.create(Draft(title="x"))
-    board.section(task.id, f"{task.id}.g1", "# Report")
-    board.section(task.id, f"{task.id}.g1", "# Report")
-    board.comment(task.id, "k", "hello")
-    board.comment(task.id, "k", "hello")
+def said_on(board: Board, hand: Hand, task: str) -> tuple[str, list[str]]:
+    """What the page shows: its body as Markdown, and its comments."""
+    if isinstance(board, MemoryBoard):
+        return board.sections.get(task, ""), list(board.comments.get(task, {}).values())
+    body: str = hand("GET", f"pages/{task}/markdown")["markdown"]
+    comments = hand("GET", f"comments?block_id={task}")["results"]
+    return body, ["".join(run["plain_text"] for run in one["rich_text"]) for one in comments]
+
+
+def test_sections_and_comments_take_place_once(board: Board, bench: Bench) -> None:
+    """The section of a run replaces the one before; a comment is made once a key."""
+    task = board.create(Draft(title="x")).id
+    board.section(task, f"{task}.g1", "Alpha is done")
+    board.section(task, f"{task}.g1", "Alpha is done")
+    shown, _ = said_on(board, bench.hand, task)
+    assert shown.count("Alpha is done") == 1
+    board.section(task, f"{task}.g2", "Beta is done")
+    shown, _ = said_on(board, bench.hand, task)
+    assert shown.count("Beta is done") == 1 and "Alpha" not in shown
+    board.comment(task, "k", "hello")
+    board.comment(task, "k", "hello")
+    board.comment(task, "other", "good-bye")
+    _, comments = said_on(board, bench.hand, task)
+    assert len(comments) == 2, comments
+    assert "hello" in comments[0] and "good-bye" in comments[1]
 
 
 def test_calls_are_counted(board: Board) -> None:

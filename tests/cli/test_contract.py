@@ -169,7 +169,22 @@ def test_agents_and_schedules_have_their_keys(tmp_path: Path) -> None:
         'task = {title = "Digest", handler = "report"}\n'
         '[[routes]]\nhandler = "report"\nfield = "title"\nwords = ["digest"]\n'
     )
-    with_handlers(load(home=tmp_path, env={}))
+    loaded, _ = with_handlers(load(home=tmp_path, env={}))
+    values = {key: value for key, value, _ in loaded.entries()}
+    for key, value in {
+        "agents.scribe.inbox": "in",
+        "agents.scribe.rendering": "plain",
+        "agents.scribe.launch": ("true",),
+        "agents.scribe.time_limit": 5,
+        "agents.scribe.silence_limit": 5,
+        "schedules.nightly.cron": "0 3 * * *",
+        "schedules.nightly.timezone": "Europe/Berlin",
+        "schedules.nightly.task.title": "Digest",
+        "schedules.nightly.task.handler": "report",
+    }.items():
+        assert values[key] == value, key
+    (route,) = loaded.settings.routes
+    assert (route.handler, route.field, list(route.words)) == ("report", "title", ["digest"])
 
 
 def test_make_targets_need_nothing_else() -> None:
