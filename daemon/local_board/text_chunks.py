@@ -215,7 +215,8 @@ def _fitting(texts: str, packed: bytes, test: Test, *, crowded: bool) -> bytes |
 def _pattern(wanted: str, behind: str) -> re.Pattern[str]:
     """Finds a text's first place at most: the rest of the text, or the mark behind it, is looked past.
 
-    A search by `re` skips to the first sign; `str.find` took twice as long over ordinary sentences.
+    Over ordinary sentences `str.find` took twice as long where something was found, and as long where nothing
+    was.
     """
     return re.compile(re.escape(wanted) + (f"(?={behind})" if behind else f"[^{_MARK}]*"))
 

@@ -39,6 +39,7 @@ class Access:
         self._wrong: deque[float] = deque(maxlen=TRIES)
         self._lock = threading.Lock()
         self.loopback = is_loopback(host)
+        self._host = host.lower()
         self.has_token = bool(token)
         self.csrf = secrets.token_urlsafe(32)
         own = (host_name, f"{host_name}.local", socket.gethostname(), socket.getfqdn(), host)
@@ -49,8 +50,8 @@ class Access:
     def host_ok(self, host: str, port: int) -> bool:
         """True when a ``Host`` header names this server and not a name that an attacker's DNS points here.
 
-        Loopback: the three loopback names with our port. Otherwise an IP address or a name of this host:
-        rebinding needs a name that is neither.
+        Loopback: the three loopback names, or the address that it is bound to, with our port. Otherwise an IP
+        address or a name of this host: rebinding needs a name that is neither.
         """
         try:
             parts = urlsplit(f"//{host}")
@@ -60,7 +61,7 @@ class Access:
         if parts.path or parts.query or parts.username is not None or given != port:
             return False
         if self.loopback:
-            return name in ("127.0.0.1", "localhost", "::1")
+            return name in ("127.0.0.1", "localhost", "::1", self._host)
         try:
             return not ipaddress.ip_address(name).is_unspecified
         except ValueError:

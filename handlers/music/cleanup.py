@@ -186,7 +186,7 @@ def save(made: Plan, home: Path) -> Path:
     """Step: the plan as a file for review, named by its hash. Returns its path."""
     folder = home / "plans"
     folder.mkdir(exist_ok=True)
-    path = folder / f"dedup-{made.hash()[:HASH_DIGITS]}.json"
+    path = folder / _file_name(made)
     body = json.dumps({"hash": made.hash(), **asdict(made)}, indent=1, ensure_ascii=False)
     temporary = folder / f".{path.name}.{os.getpid()}.tmp"
     with temporary.open("w", encoding="utf-8") as file:
@@ -198,11 +198,15 @@ def save(made: Plan, home: Path) -> Path:
     return path
 
 
+def _file_name(made: Plan) -> str:
+    return f"dedup-{made.hash()[:HASH_DIGITS]}.json"
+
+
 def load(name: str, given_hash: str, home: Path) -> Plan:
     """The saved plan of that name, if it is what was reviewed.
 
-    ``name`` is a file name in the plans folder, never a path. ``given_hash``: the plan's hash, or its first
-    HASH_DIGITS or more; "" = those in the name that ``save`` gave it. Raises PermanentError otherwise.
+    ``name`` is a file name in the plans folder, never a path. ``given_hash``: the plan's whole
+    hash; "" = the digits in the name that ``save`` gave it. Raises PermanentError otherwise.
     """
     folder = home / "plans"
     known = {p.name: p for p in folder.glob("dedup-*.json")} if folder.is_dir() else {}
@@ -215,8 +219,8 @@ def load(name: str, given_hash: str, home: Path) -> Plan:
         groups=tuple(Group(**{**g, "files": tuple(Doomed(**f) for f in g["files"])}) for g in raw["groups"]),
         unproved=tuple(raw["unproved"]),
     )
-    reviewed = given_hash or path.stem.removeprefix("dedup-")
-    if made.hash() != raw["hash"] or len(reviewed) < HASH_DIGITS or not made.hash().startswith(reviewed):
+    reviewed = given_hash == made.hash() if given_hash else path.name == _file_name(made)
+    if made.hash() != raw["hash"] or not reviewed:
         raise PermanentError(
             "the plan is not the one that was reviewed: its hash differs", hint="give the plan's own hash"
         )

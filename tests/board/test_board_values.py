@@ -9,6 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from daemon.board.columns import SPECS
 from daemon.board.schema import Binding, Column, bind
 from daemon.core.ports import PageWrite
 from daemon.core.status import Status
-from daemon.core.task import Draft, Priority
+from daemon.core.task import Draft, Priority, Task
 from daemon.core.text import utf16_units
 
 PAGE_ID = "0123456789abcdef0123456789abcdef"
@@ -180,7 +181,10 @@ _json = st.recursive(
     )
 )
 def test_odd_text_values_never_raise(values: dict[str, dict[str, Any]]) -> None:
-    reading.task(page(**values), binding(), titled)
+    """And whatever they hold, what is read has the types of a task: it is kept and given back as it was."""
+    made = reading.task(page(**values), binding(), titled)
+    assert made.id == PAGE_ID and made.title
+    assert msgspec.json.decode(msgspec.json.encode(made), type=Task) == made
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)

@@ -18,7 +18,7 @@ import click
 import pytest
 
 from daemon.cli.app import root
-from daemon.core.errors import ExitCode
+from daemon.core.errors import ConfigError, ExitCode
 from daemon.core.status import Status
 from daemon.settings import load
 from daemon.settings.model import PROPERTY_KEYS
@@ -185,6 +185,23 @@ def test_agents_and_schedules_have_their_keys(tmp_path: Path) -> None:
         assert values[key] == value, key
     (route,) = loaded.settings.routes
     assert (route.handler, route.field, list(route.words)) == ("report", "title", ["digest"])
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        '[agents.scribe]\ninbox = "in"',
+        '[schedules.nightly]\ncron = "0 3 * * *"\ntask = {title = "Digest"}',
+        '[[routes]]\nhandler = "report"\nfield = "title"\nwords = ["digest"]',
+    ],
+)
+def test_what_they_have_no_key_for_is_refused_by_name(tmp_path: Path, section: str) -> None:
+    (tmp_path / "handoffd.toml").write_text(section)
+    with_handlers(load(home=tmp_path, env={}))
+    (tmp_path / "handoffd.toml").write_text(f"{section}\nunheard_of = 1\n")
+    with pytest.raises(ConfigError) as refused:
+        with_handlers(load(home=tmp_path, env={}))
+    assert "unheard_of" in str(refused.value.one_line())
 
 
 def test_make_targets_need_nothing_else() -> None:

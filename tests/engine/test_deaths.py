@@ -44,8 +44,12 @@ def test_a_finished_step_between_starts_the_count_anew(store: Store) -> None:
         die(store, "a")
         store.step_began("a", f"step {n}")
         store.step_ended("a", f"step {n}")
+    assert store.deaths("a", "a") == 0
+    die(store, "a")
+    die(store, "a")
     with deaths(store).counted("a", "a"):
-        pass
+        assert store.deaths("a", "a") == 3, "the two since the last step, and this stretch until it ends"
+    assert store.deaths("a", "a") == 0
 
 
 def test_an_end_an_error_and_a_stop_in_good_order_are_no_deaths(store: Store) -> None:

@@ -326,7 +326,12 @@ def test_a_plan_s_name_carries_the_hash_that_it_is_applied_with(doubled: Path, s
     other.write_text(whole)
     short = saved.with_name(f"dedup-{plan['hash'][:8]}.json")
     short.write_text(whole)
-    for name, given in ((other.name, ""), (short.name, ""), (saved.name, plan["hash"][:15])):
+    for name, given in (
+        (other.name, ""),
+        (short.name, ""),
+        (saved.name, plan["hash"][:16]),
+        (saved.name, "0" * 64),
+    ):
         hashed = f'\nplan_hash = "{given}"' if given else ""
         refused = mode(sync, "dedup-apply", f'plan = "{name}"{hashed}', **GENEROUS)
         assert (
@@ -479,11 +484,15 @@ def test_tracks_that_come_first_at_once_open_the_index_all(tmp_path: Path) -> No
     for turn in range(20):
         gate = threading.Barrier(8)
 
-        def first(file: Path = tmp_path / f"{turn}.db", gate: threading.Barrier = gate) -> None:
+        file = tmp_path / f"{turn}.db"
+
+        def first(number: int, file: Path = file, gate: threading.Barrier = gate) -> None:
             gate.wait()
-            with Library(file):
-                pass
+            with Library(file) as library:
+                library.put(track(number), "", [])
 
         with ThreadPoolExecutor(8) as pool:
-            for done in [pool.submit(first) for _ in range(8)]:
+            for done in [pool.submit(first, number) for number in range(8)]:
                 done.result()
+        with Library(file) as library:
+            assert sorted(known.id for known in library.tracks()) == sorted(track(n).id for n in range(8))

@@ -298,6 +298,4 @@ def test_a_quiet_stream_beats(world, serve, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(stream, "HEARTBEAT", 0.3)
     site = serve(world.parts())
     with httpx.stream("GET", site.url + "/api/v1/events", timeout=10) as answer:
-        for line in answer.iter_lines():
-            if line == ": beat":
-                break
+        assert next((line for line in answer.iter_lines() if line == ": beat"), None), "it ended without one"

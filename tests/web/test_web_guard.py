@@ -41,7 +41,13 @@ def test_T74_a_bind_that_others_reach_needs_a_token(world, host: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
 def test_loopback_needs_none(world, host: str) -> None:
-    WebServer(world.parts(), host, 0)
+    assert not world.parts().token
+    server = WebServer(world.parts(), host, 0)
+    server.start()
+    try:
+        assert httpx.get(f"{server.url}/healthz", trust_env=False).status_code == 200
+    finally:
+        server.stop()
 
 
 def test_a_taken_port_is_refused_and_the_holder_named(world, site: WebServer) -> None:
